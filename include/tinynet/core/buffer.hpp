@@ -1,0 +1,161 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <tinynet/core/config.hpp>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+/// Memory. Storage is asked from the system once and then recycled by size: after the first epoch
+/// a training run asks for nothing more.
+namespace tinynet::inline TINYNET_ABI {
+
+/// What the pool of buffers has done so far in this process, in bytes and calls.
+struct MemoryStatistics {
+  std::size_t bytes_in_use = 0;
+  std::size_t peak_bytes_in_use = 0;
+  std::size_t bytes_from_system = 0;
+  std::size_t system_allocations = 0;
+};
+
+namespace detail {
+
+/// Stands in front of the storage it describes.
+struct alignas(64) BufferHeader {
+  std::atomic<std::int64_t> owners{1};
+  std::size_t capacity = 0;
+  std::byte* data() { return reinterpret_cast<std::byte*>(this + 1); }
+};
+
+class BufferPool {
+ public:
+  /// Never destroyed: buffers held by static objects may outlive any order of destruction.
+  static BufferPool& instance() {
+    static auto* pool = new BufferPool;
+    return *pool;
+  }
+
+  BufferHeader* acquire(std::size_t bytes) {
+    const std::size_t capacity = size_class(bytes);
+    const std::lock_guard lock(mutex_);
+    statistics_.bytes_in_use += capacity;
+    statistics_.peak_bytes_in_use =
+        std::max(statistics_.peak_bytes_in_use, statistics_.bytes_in_use);
+    auto& free = free_[capacity];
+    if (!free.empty()) {
+      auto* header = free.back();
+      free.pop_back();
+      header->owners = 1;
+      return header;
+    }
+    return from_system(capacity);
+  }
+
+  void release(BufferHeader* header) {
+    const std::lock_guard lock(mutex_);
+    statistics_.bytes_in_use -= header->capacity;
+    free_[header->capacity].push_back(header);
+  }
+
+  MemoryStatistics statistics() {
+    const std::lock_guard lock(mutex_);
+    return statistics_;
+  }
+
+  void trim() {
+    const std::lock_guard lock(mutex_);
+    for (auto& [capacity, free] : free_) {
+      for (auto* header : free) {
+        statistics_.bytes_from_system -= capacity;
+        header->~BufferHeader();
+        std::free(header);
+      }
+      free.clear();
+    }
+  }
+
+  /// Steps of an eighth of a power of two waste at most 12.5 % and let near sizes share storage.
+  static std::size_t size_class(std::size_t bytes) {
+    if (bytes > (std::size_t{1} << 62)) throw std::bad_alloc();
+    if (bytes <= 512) return (std::max<std::size_t>(bytes, 1) + 63) / 64 * 64;
+    const std::size_t step = std::bit_floor(bytes - 1) / 8;
+    return (bytes + step - 1) / step * step;
+  }
+
+ private:
+  BufferHeader* from_system(std::size_t capacity) {
+    // Huge pages save the first pass over a large tensor thousands of page faults.
+    constexpr std::size_t huge_page = std::size_t{2} << 20;
+    std::size_t total = capacity + sizeof(BufferHeader);
+    const std::size_t alignment = total >= 2 * huge_page ? huge_page : 64;
+    total = (total + alignment - 1) / alignment * alignment;
+    void* memory = std::aligned_alloc(alignment, total);
+    if (!memory) {
+      statistics_.bytes_in_use -= capacity;
+      throw std::bad_alloc();
+    }
+#if defined(__linux__)
+    if (alignment == huge_page) madvise(memory, total, MADV_HUGEPAGE);
+#endif
+    statistics_.bytes_from_system += capacity;
+    ++statistics_.system_allocations;
+    auto* header = new (memory) BufferHeader;
+    header->capacity = capacity;
+    return header;
+  }
+
+  std::mutex mutex_;
+  std::unordered_map<std::size_t, std::vector<BufferHeader*>> free_;
+  MemoryStatistics statistics_;
+};
+
+}  // namespace detail
+
+/// Reference-counted storage, aligned to 64 bytes and not initialised. A copy shares.
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(std::size_t bytes) : header_(detail::BufferPool::instance().acquire(bytes)) {}
+  Buffer(const Buffer& other) noexcept : header_(other.header_) {
+    if (header_) header_->owners.fetch_add(1, std::memory_order_relaxed);
+  }
+  Buffer(Buffer&& other) noexcept : header_(std::exchange(other.header_, nullptr)) {}
+  Buffer& operator=(Buffer other) noexcept {
+    std::swap(header_, other.header_);
+    return *this;
+  }
+  ~Buffer() {
+    if (header_ && header_->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      detail::BufferPool::instance().release(header_);
+    }
+  }
+
+  std::byte* data() const { return header_ ? header_->data() : nullptr; }
+  std::size_t capacity() const { return header_ ? header_->capacity : 0; }
+  /// True where nobody else holds this storage, so that it may be written in place.
+  bool unique() const { return header_ && header_->owners.load(std::memory_order_acquire) == 1; }
+  explicit operator bool() const { return header_ != nullptr; }
+
+ private:
+  detail::BufferHeader* header_ = nullptr;
+};
+
+/// Counters of the pool; `peak_bytes_in_use` is the high-water mark of all tensors.
+inline MemoryStatistics memory_statistics() { return detail::BufferPool::instance().statistics(); }
+
+/// Gives unused storage back to the system.
+inline void trim_memory() { detail::BufferPool::instance().trim(); }
+
+}  // namespace tinynet::inline TINYNET_ABI

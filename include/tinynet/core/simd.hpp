@@ -1,0 +1,178 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include <tinynet/core/types.hpp>
+#include <xsimd/xsimd.hpp>
+
+#if defined(__F16C__) || defined(__SSE4_1__)
+#include <immintrin.h>
+#endif
+
+/// Vectors of the width the build was made for. Functions here take scalars *and* batches, so that
+/// one formula is both the reference and the vector loop.
+namespace tinynet::inline TINYNET_ABI::simd {
+
+/// A vector register of float or double.
+template <class A>
+using batch = xsimd::batch<A>;
+
+/// Elements of `A` in a register.
+template <class A>
+inline constexpr std::int64_t width = static_cast<std::int64_t>(batch<A>::size);
+
+/// Registers of the build's widest set: microkernels choose their block by it.
+inline constexpr int registers =
+#if defined(__AVX512F__) || defined(__aarch64__)
+    32;
+#else
+    16;
+#endif
+
+template <class X>
+inline constexpr bool is_scalar = std::is_arithmetic_v<X>;
+
+// clang-format off
+template <class X> X exp(const X& x)   { if constexpr (is_scalar<X>) return std::exp(x);  else return xsimd::exp(x); }
+template <class X> X log(const X& x)   { if constexpr (is_scalar<X>) return std::log(x);  else return xsimd::log(x); }
+template <class X> X tanh(const X& x)  { if constexpr (is_scalar<X>) return std::tanh(x); else return xsimd::tanh(x); }
+template <class X> X erf(const X& x)   { if constexpr (is_scalar<X>) return std::erf(x);  else return xsimd::erf(x); }
+template <class X> X sqrt(const X& x)  { if constexpr (is_scalar<X>) return std::sqrt(x); else return xsimd::sqrt(x); }
+template <class X> X abs(const X& x)   { if constexpr (is_scalar<X>) return std::abs(x);  else return xsimd::abs(x); }
+template <class X> X max(const X& a, const std::type_identity_t<X>& b) {
+  if constexpr (is_scalar<X>) return a > b ? a : b; else return xsimd::max(a, b);
+}
+template <class X> X min(const X& a, const std::type_identity_t<X>& b) {
+  if constexpr (is_scalar<X>) return a < b ? a : b; else return xsimd::min(a, b);
+}
+/// a * b + c
+template <class X> X fma(const X& a, const std::type_identity_t<X>& b, const std::type_identity_t<X>& c) {
+  if constexpr (is_scalar<X>) return a * b + c; else return xsimd::fma(a, b, c);
+}
+/// condition ? a : b, lane by lane.
+template <class X> X select(bool condition, const X& a, const std::type_identity_t<X>& b) { return condition ? a : b; }
+template <class X, class Arch> xsimd::batch<X, Arch> select(const xsimd::batch_bool<X, Arch>& condition,
+    const std::type_identity_t<xsimd::batch<X, Arch>>& a, const std::type_identity_t<xsimd::batch<X, Arch>>& b) {
+  return xsimd::select(condition, a, b);
+}
+// clang-format on
+
+/// The sum of all lanes, in an order that depends on the width alone.
+template <class A>
+A sum(const batch<A>& x) {
+  return xsimd::hadd(x);
+}
+
+namespace detail {
+
+// The conversions below exist because xsimd 8.1 widens 16-bit integers through the stack, which made
+// a bf16 load ten times slower than the addition it fed.
+
+inline batch<float> widen(const bfloat16* p) {
+#if defined(__AVX512F__)
+  const auto half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+#elif defined(__AVX2__)
+  const auto half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+#elif defined(__SSE4_1__) && !defined(__AVX__)
+  const auto half = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return _mm_castsi128_ps(_mm_slli_epi32(_mm_cvtepu16_epi32(half), 16));
+#else
+  alignas(64) float wide[width<float>];
+  for (std::int64_t i = 0; i < width<float>; ++i) wide[i] = p[i];
+  return batch<float>::load_aligned(wide);
+#endif
+}
+
+inline void narrow(bfloat16* p, const batch<float>& x) {
+#if defined(__AVX512BF16__)
+  const auto half = _mm512_cvtneps_pbh(x);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<const __m256i&>(half));
+#elif defined(__AVX512F__)
+  const auto u = _mm512_castps_si512(x);
+  const auto odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+  const auto rounded = _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const auto nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+  const auto kept = _mm512_mask_or_epi32(rounded, nan, u, _mm512_set1_epi32(0x400000));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
+#elif defined(__AVX2__)
+  const auto u = _mm256_castps_si256(x);
+  const auto odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+  const auto rounded = _mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const auto nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+  const auto quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
+  const auto kept = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
+  const auto packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(kept, kept), 0x08);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+#else
+  alignas(64) float wide[width<float>];
+  x.store_aligned(wide);
+  for (std::int64_t i = 0; i < width<float>; ++i) p[i] = bfloat16(wide[i]);
+#endif
+}
+
+inline batch<float> widen(const float16* p) {
+#if defined(__AVX512F__)
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#elif defined(__AVX__) && defined(__F16C__)
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#else
+  alignas(64) float wide[width<float>];
+  for (std::int64_t i = 0; i < width<float>; ++i) wide[i] = p[i];
+  return batch<float>::load_aligned(wide);
+#endif
+}
+
+inline void narrow(float16* p, const batch<float>& x) {
+#if defined(__AVX512F__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+#elif defined(__AVX__) && defined(__F16C__)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+#else
+  alignas(64) float wide[width<float>];
+  x.store_aligned(wide);
+  for (std::int64_t i = 0; i < width<float>; ++i) p[i] = float16(wide[i]);
+#endif
+}
+
+}  // namespace detail
+
+/// Loads `width<accumulate_t<T>>` elements, widened to the type they are summed in. Any alignment.
+template <class T>
+batch<accumulate_t<T>> load(const T* p) {
+  if constexpr (std::is_floating_point_v<T>) return batch<T>::load_unaligned(p);
+  else return detail::widen(p);
+}
+
+/// Stores a register as `T`, rounded to nearest even. Any alignment.
+template <class T>
+void store(T* p, const std::type_identity_t<batch<accumulate_t<T>>>& x) {
+  if constexpr (std::is_floating_point_v<T>) x.store_unaligned(p);
+  else detail::narrow(p, x);
+}
+
+/// Loads `n` elements, 0 < n < width; the other lanes are zero. Tails take the same vector path as
+/// the rest, so that an element's value does not depend on where in an array it stands.
+template <class T>
+batch<accumulate_t<T>> load_partial(const T* p, std::int64_t n) {
+  using A = accumulate_t<T>;
+  alignas(64) T lanes[width<A>] = {};
+  for (std::int64_t i = 0; i < n; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
+
+template <class T>
+void store_partial(T* p, const std::type_identity_t<batch<accumulate_t<T>>>& x, std::int64_t n) {
+  using A = accumulate_t<T>;
+  alignas(64) T lanes[width<A>];
+  store(lanes, x);
+  for (std::int64_t i = 0; i < n; ++i) p[i] = lanes[i];
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::simd

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include <tinynet/core/config.hpp>
+
+namespace tinynet::inline TINYNET_ABI {
+
+/// True where the environment has TINYNET_TRACE=1: choosers then say which kernel ran and why not a
+/// faster one.
+inline bool tracing() {
+  static const bool on = [] {
+    const char* value = std::getenv("TINYNET_TRACE");
+    return value && *value && std::string(value) != "0";
+  }();
+  return on;
+}
+
+/// Prints a line to standard error, each distinct line once: a choice is made thousands of times.
+inline void trace(const std::string& line) {
+  static std::mutex mutex;
+  static std::set<std::string> seen;
+  const std::lock_guard lock(mutex);
+  if (seen.insert(line).second) std::fprintf(stderr, "tinynet: %s\n", line.c_str());
+}
+
+}  // namespace tinynet::inline TINYNET_ABI

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <span>
+
+#include <tinynet/core/types.hpp>
+#include <tinynet/kernels/choose.hpp>
+#include <tinynet/kernels/conv2d/contract.hpp>
+
+/// Depthwise cross-correlation: every channel is filtered by its own window.
+///
+///   y[n, oh, ow, c] = bias[c] + sum_{kh, kw} x[n, oh*s - p + kh*d, ow*s - p + kw*d, c] * w[c, kh, kw]
+///
+/// The geometry is Conv2dGeometry with ic == oc == groups. Bound by memory, not by arithmetic: each
+/// activation should be read and written once.
+namespace tinynet::inline TINYNET_ABI::kernels {
+
+template <Scalar T>
+struct DepthwiseForward {
+  Path path;
+  const char* (*refuses)(const Conv2dGeometry&);
+  void (*run)(std::span<T> y, std::span<const T> x, std::span<const param_t<T>> w,
+              std::span<const param_t<T>> bias, const Conv2dGeometry&);
+};
+
+template <Scalar T>
+struct DepthwiseBackwardInput {
+  Path path;
+  const char* (*refuses)(const Conv2dGeometry&);
+  void (*run)(std::span<T> dx, Store, std::span<const T> dy, std::span<const param_t<T>> w,
+              const Conv2dGeometry&);
+};
+
+template <Scalar T>
+struct DepthwiseBackwardWeight {
+  Path path;
+  const char* (*refuses)(const Conv2dGeometry&);
+  void (*run)(std::span<param_t<T>> dw, Store, std::span<const T> dy, std::span<const T> x,
+              const Conv2dGeometry&);
+};
+
+}  // namespace tinynet::inline TINYNET_ABI::kernels
