@@ -1,0 +1,156 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <vector>
+
+#include <tinynet/core/buffer.hpp>
+#include <tinynet/core/parallel.hpp>
+#include <tinynet/core/random.hpp>
+#include <tinynet/core/types.hpp>
+#include <tinynet/tensor/shape.hpp>
+
+namespace tinynet::inline TINYNET_ABI {
+
+/// A dense array in row-major order (images channels last: [n, h, w, c]). A handle: a copy shares the
+/// storage, `clone` copies it. `T` is any trivially copyable type; networks use the four Scalars.
+template <class T>
+class Tensor {
+ public:
+  Tensor() : Tensor(Buffer(), 0, Shape{0}) {}
+  /// Not initialised: the op that makes a tensor writes all of it.
+  explicit Tensor(const Shape& shape)
+      : Tensor(Buffer(static_cast<std::size_t>(shape.elements()) * sizeof(T)), 0, shape) {}
+  /// A view into storage that others may share, beginning `offset` elements in.
+  Tensor(Buffer buffer, std::int64_t offset, const Shape& shape)
+      : buffer_(std::move(buffer)), offset_(offset), shape_(shape), size_(shape.elements()) {}
+
+  static Tensor full(const Shape& shape, T value) {
+    Tensor tensor(shape);
+    std::fill_n(tensor.data(), tensor.size(), value);
+    return tensor;
+  }
+  static Tensor zeros(const Shape& shape) { return full(shape, T(0.0f)); }
+  static Tensor ones(const Shape& shape) { return full(shape, T(1.0f)); }
+  static Tensor scalar(T value) { return full({}, value); }
+  static Tensor from(const Shape& shape, std::span<const T> values) {
+    Tensor tensor(shape);
+    if (std::int64_t(values.size()) != tensor.size()) {
+      throw ShapeError(Message("Tensor::from", "the values do not fill the shape")
+                           .fact("shape", shape, std::to_string(tensor.size()) + " elements")
+                           .fact("came", values.size(), "values"));
+    }
+    std::copy(values.begin(), values.end(), tensor.data());
+    return tensor;
+  }
+  static Tensor from(const Shape& shape, std::initializer_list<T> values) {
+    return from(shape, std::span<const T>(values.begin(), values.size()));
+  }
+  /// Uniform in [low, high), the same for any number of threads.
+  static Tensor uniform(const Shape& shape, random::Key key, float low = 0, float high = 1) {
+    return generated(shape, [=](auto i) { return low + (high - low) * random::uniform(key, i); });
+  }
+  static Tensor normal(const Shape& shape, random::Key key, float mean = 0, float deviation = 1) {
+    return generated(shape, [=](auto i) { return mean + deviation * random::normal(key, i); });
+  }
+
+  const Shape& shape() const { return shape_; }
+  std::int64_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+
+  T* data() { return reinterpret_cast<T*>(buffer_.data()) + offset_; }
+  const T* data() const { return reinterpret_cast<const T*>(buffer_.data()) + offset_; }
+  std::span<T> span() { return {data(), static_cast<std::size_t>(size_)}; }
+  std::span<const T> span() const { return {data(), static_cast<std::size_t>(size_)}; }
+
+  /// The element at one index per axis, checked.
+  template <class... Index>
+  T& operator()(Index... index) {
+    return data()[position({static_cast<std::int64_t>(index)...})];
+  }
+  template <class... Index>
+  const T& operator()(Index... index) const {
+    return data()[position({static_cast<std::int64_t>(index)...})];
+  }
+  /// The value of a tensor with one element.
+  T item() const {
+    if (size_ != 1) {
+      throw ShapeError(Message("item", "needs a tensor with one element").fact("came", shape_));
+    }
+    return *data();
+  }
+
+  /// The same elements under another shape; one size may be -1 and is worked out. Shares storage.
+  Tensor reshape(std::initializer_list<std::int64_t> sizes) const {
+    std::int64_t known = 1;
+    for (const auto size : sizes) known *= size == -1 ? 1 : size;
+    Shape shape;
+    for (const auto size : sizes) shape.append(size == -1 && known > 0 ? size_ / known : size);
+    return reshape(shape);
+  }
+  Tensor reshape(const Shape& shape) const {
+    if (shape.elements() != size_) {
+      throw ShapeError(Message("reshape", "the number of elements would change")
+                           .fact("from", shape_, std::to_string(size_) + " elements")
+                           .fact("to", shape, std::to_string(shape.elements()) + " elements"));
+    }
+    return Tensor(buffer_, offset_, shape);
+  }
+  /// Elements [begin, end) of the outermost axis. Shares storage.
+  Tensor rows(std::int64_t begin, std::int64_t end) const {
+    if (begin < 0 || end < begin || end > shape_[0]) {
+      throw ShapeError(Message("rows", "no such rows")
+                           .fact("rows", std::to_string(begin) + " to " + std::to_string(end))
+                           .fact("shape", shape_));
+    }
+    auto shape = shape_;
+    const std::int64_t row = shape[0] ? size_ / shape[0] : 0;
+    shape[0] = end - begin;
+    return Tensor(buffer_, offset_ + begin * row, shape);
+  }
+  Tensor clone() const { return from(shape_, span()); }
+
+  const Buffer& buffer() const { return buffer_; }
+  /// True where no other tensor shares this storage, so that it may be written in place.
+  bool unique() const { return buffer_.unique(); }
+
+ private:
+  template <class F>
+  static Tensor generated(const Shape& shape, F f) {
+    Tensor tensor(shape);
+    parallel_ranges(tensor.size(), 1 << 14, [&](Range range) {
+      for (auto i = range.begin; i < range.end; ++i) {
+        tensor.data()[i] = static_cast<T>(f(static_cast<std::uint64_t>(i)));
+      }
+    });
+    return tensor;
+  }
+
+  std::int64_t position(std::initializer_list<std::int64_t> index) const {
+    std::int64_t at = 0;
+    int axis = 0;
+    if (static_cast<int>(index.size()) != shape_.axes()) {
+      throw ShapeError(Message("element", "needs one index per axis")
+                           .fact("shape", shape_)
+                           .fact("came", index.size(), "indices"));
+    }
+    for (const auto i : index) {
+      if (i < 0 || i >= shape_[axis]) {
+        throw ShapeError(Message("element", "index " + std::to_string(i) + " is out of range on axis " +
+                                                std::to_string(axis))
+                             .fact("shape", shape_));
+      }
+      at = at * shape_[axis++] + i;
+    }
+    return at;
+  }
+
+  Buffer buffer_;
+  std::int64_t offset_;
+  Shape shape_;
+  std::int64_t size_;
+};
+
+}  // namespace tinynet::inline TINYNET_ABI
