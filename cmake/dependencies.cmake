@@ -1,0 +1,37 @@
+# What the library stands on. The source tree and the installed package both read this file, so that
+# OpenMP, zlib and Eigen are looked for where a program is compiled, not where tinynet was installed.
+
+# The package that Debian ships for xsimd 8.1 links an xtl library that does not exist, so tinynet takes
+# the headers and nothing else. A project that brings its own xsimd target is served from that one.
+if(NOT TARGET tinynet::xsimd)
+  if(TARGET xsimd)
+    get_target_property(tinynet_xsimd_include xsimd INTERFACE_INCLUDE_DIRECTORIES)
+  else()
+    find_path(XSIMD_INCLUDE_DIR xsimd/xsimd.hpp)
+    if(NOT XSIMD_INCLUDE_DIR)
+      message(FATAL_ERROR
+              "tinynet needs xsimd 8.1 or newer and found none.\n"
+              "Debian, Ubuntu: apt-get install libxsimd-dev. "
+              "Elsewhere: set XSIMD_INCLUDE_DIR to the folder that holds xsimd/xsimd.hpp.")
+    endif()
+    file(STRINGS "${XSIMD_INCLUDE_DIR}/xsimd/config/xsimd_config.hpp" lines
+         REGEX "define XSIMD_VERSION_(MAJOR|MINOR) ")
+    string(REGEX REPLACE "[^0-9]*([0-9]+)[^0-9]+([0-9]+).*" "\\1.\\2" tinynet_xsimd_version "${lines}")
+    if(tinynet_xsimd_version VERSION_LESS 8.1)
+      message(FATAL_ERROR "tinynet needs xsimd 8.1 or newer; "
+                          "${XSIMD_INCLUDE_DIR} holds ${tinynet_xsimd_version}.")
+    endif()
+    set(tinynet_xsimd_include "${XSIMD_INCLUDE_DIR}")
+  endif()
+  add_library(tinynet::xsimd INTERFACE IMPORTED GLOBAL)
+  target_include_directories(tinynet::xsimd INTERFACE ${tinynet_xsimd_include})
+endif()
+
+find_package(Threads REQUIRED)
+find_package(OpenMP QUIET COMPONENTS CXX)
+if(NOT OpenMP_CXX_FOUND)
+  message(STATUS "tinynet: no OpenMP found, everything will run on one thread "
+                 "(GCC has it built in; for Clang: apt-get install libomp-dev)")
+endif()
+find_package(ZLIB QUIET)
+find_package(Eigen3 QUIET NO_MODULE)
