@@ -8,7 +8,7 @@
 
 namespace tinynet::inline TINYNET_ABI {
 
-/// Tensors whose shapes or types do not fit an operation.
+/// Tensors whose shapes, types or indices do not fit an operation.
 struct ShapeError : std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };

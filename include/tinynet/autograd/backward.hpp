@@ -1,0 +1,42 @@
+#pragma once
+
+#include <tinynet/autograd/variable.hpp>
+
+namespace tinynet::inline TINYNET_ABI {
+
+template <Scalar T>
+void Variable<T>::backward() const {
+  if (value_.size() != 1) {
+    throw ShapeError(Message("backward", "needs a loss with one element, or a seed")
+                         .fact("came", shape())
+                         .hint("reduce with a loss, or call backward(seed) with a gradient"));
+  }
+  backward(Tensor<T>::ones(shape()));
+}
+
+template <Scalar T>
+void Variable<T>::backward(const Tensor<T>& seed) const {
+  if (!node_ || !node_->tape) {
+    throw StateError(Message("backward", "nothing was recorded, or the tape is gone")
+                         .hint("run the forward pass with Context::training(tape, key), and "
+                               "call backward once, while the tape lives"));
+  }
+  if (seed.shape() != shape()) {
+    throw ShapeError(Message("backward", "the seed has another shape than the variable")
+                         .fact("expected", shape())
+                         .fact("came", seed.shape()));
+  }
+  auto nodes = std::move(node_->tape->nodes);
+  node_->gradient = seed.unique() ? seed.buffer() : seed.clone().buffer();
+  // Ops are recorded after what they read, so the tape backwards is a topological order. A closure is
+  // freed as soon as it has run, and with it the activations that it alone kept.
+  for (; !nodes.empty(); nodes.pop_back()) {
+    auto& node = *nodes.back();
+    node.tape = nullptr;
+    if (node.gradient) node.backward(node);
+    node.backward = nullptr;
+    node.gradient = Buffer();
+  }
+}
+
+}  // namespace tinynet::inline TINYNET_ABI

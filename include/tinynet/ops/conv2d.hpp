@@ -1,0 +1,70 @@
+#pragma once
+
+#include <tinynet/kernels/conv2d.hpp>
+#include <tinynet/kernels/reduce.hpp>
+#include <tinynet/ops/check.hpp>
+#include <tinynet/ops/depthwise_conv2d.hpp>
+#include <tinynet/ops/window.hpp>
+
+namespace tinynet::inline TINYNET_ABI::ops {
+
+namespace detail {
+/// Names what shapes a packed form: the same weights under another stride are packed apart.
+inline std::uint64_t pack_variant(const kernels::Conv2dGeometry& g) {
+  return static_cast<std::uint64_t>(g.stride) | static_cast<std::uint64_t>(g.padding) << 16 |
+         static_cast<std::uint64_t>(g.dilation) << 32 | static_cast<std::uint64_t>(g.groups) << 48;
+}
+}  // namespace detail
+
+/// Two-dimensional cross-correlation, channels last.
+///   y[n, oh, ow, oc] = bias[oc] + sum_{kh, kw, ic} x[n, oh*s - p + kh*d, ow*s - p + kw*d, ic]
+///                                                  * w[oc, kh, kw, ic]
+/// with stride s, padding p, dilation d.
+/// Throws ShapeError if the channels differ or the window does not fit.
+template <Scalar T>
+Variable<T> conv2d(const Variable<T>& x,              // [n, h, w, ic]
+                   const Weight<param_t<T>>& w,       // [oc, kh, kw, ic / groups]
+                   const Weight<param_t<T>>& bias,    // [oc], or absent
+                   Window window,                     // stride, padding, dilation, groups
+                   Context& ctx) {                    // -> [n, oh, ow, oc]
+  const auto g = conv2d_geometry("conv2d", x.shape(), w, bias, window, ctx);
+  if (g.groups == g.ic && g.groups == g.oc && g.groups > 1) {
+    return depthwise_conv2d(x, w, bias, window, ctx);
+  }
+
+  Tensor<T> y({g.n, g.oh, g.ow, g.oc});
+  const auto& forward = kernels::conv2d_forward<T>(g);
+  Buffer storage;
+  const auto* packed = w.packed(&forward, detail::pack_variant(g), forward.packed_bytes(g), storage,
+                                [&](std::byte* to) { forward.pack(to, w.span(), g); });
+  forward.run(y.span(), x.value().span(), packed, bias.span(), g);
+  const Op op{"conv2d", g.macs(), g.kh, g.stride, g.dilation};
+  return record(ctx, op, y, inputs(x, w, bias),
+                [g, x = x.value(), w](const auto& dy, auto dx, auto dw, auto db) {
+                  if (dx) {
+                    const auto to = dx.open();
+                    const auto& kernel = kernels::conv2d_backward_input<T>(g);
+                    Buffer turned;
+                    const auto* weights =
+                        w.packed(&kernel, detail::pack_variant(g), kernel.packed_bytes(g), turned,
+                                 [&](std::byte* p) { kernel.pack(p, w.span(), g); });
+                    kernel.run(to.span, to.store, dy.span(), weights, g);
+                  }
+                  if (dw) {
+                    const auto to = dw.open();
+                    kernels::conv2d_backward_weight<T>(g).run(to.span, to.store, dy.span(), x.span(), g);
+                  }
+                  if (db) {
+                    const auto to = db.open();
+                    kernels::sum_rows<T>(to.span, to.store, dy.span(), g.oc);
+                  }
+                });
+}
+
+/// Without bias.
+template <Scalar T>
+Variable<T> conv2d(const Variable<T>& x, const Weight<param_t<T>>& w, Window window, Context& ctx) {
+  return conv2d(x, w, {}, window, ctx);
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::ops

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <tinynet/kernels/gemm.hpp>
+#include <tinynet/kernels/reduce.hpp>
+#include <tinynet/ops/check.hpp>
+
+namespace tinynet::inline TINYNET_ABI::ops {
+
+/// A fully connected layer: y[n, o] = bias[o] + sum_i x[n, i] * w[o, i].
+/// Throws ShapeError if the features differ.
+template <Scalar T>
+Variable<T> linear(const Variable<T>& x,              // [n, in]
+                   const Weight<param_t<T>>& w,       // [out, in]
+                   const Weight<param_t<T>>& bias,    // [out], or absent
+                   Context& ctx) {                    // -> [n, out]
+  using P = param_t<T>;
+  const auto path = where(ctx, w);
+  require_axes("linear", x.shape(), 2, "(n, features)", path);
+  require_elements("linear", x.shape(), path);
+  const std::int64_t n = x.shape()[0], in = x.shape()[1], out = w.shape()[0];
+  if (w.shape() != Shape{out, in}) {
+    throw ShapeError(Message("linear", "input has " + std::to_string(in) + " features, weight expects " +
+                                           std::to_string(w.shape()[-1]))
+                         .fact("input", x.shape(), "(n, in)")
+                         .fact("weight", w.shape(), "(out, in)")
+                         .fact("in", path)
+                         .hint("set LinearOptions::in to " + std::to_string(in)));
+  }
+  if (bias && bias.shape() != Shape{out}) {
+    throw ShapeError(Message("linear", "the bias does not fit the weight")
+                         .fact("weight", w.shape(), "(out, in)")
+                         .fact("bias", bias.shape())
+                         .fact("in", path));
+  }
+
+  Tensor<T> y({n, out});
+  kernels::gemm<T, P, T>(kernels::matrix(x.value().data(), n, in),
+                         kernels::matrix(w.value().data(), out, in).transposed(),
+                         kernels::matrix(y.data(), n, out), bias ? bias.value().data() : nullptr,
+                         Store::overwrite);
+  return record(
+      ctx, {"linear", n * in * out}, y, inputs(x, w, bias),
+      [n, in, out, x = x.value(), w = w.value()](const auto& dy, auto dx, auto dw, auto db) {
+        const auto gradient = kernels::matrix(dy.data(), n, out);
+        if (dx) {
+          const auto to = dx.open();
+          kernels::gemm<T, P, T>(gradient, kernels::matrix(w.data(), out, in),
+                                 kernels::matrix(to.span.data(), n, in), nullptr, to.store);
+        }
+        if (dw) {
+          const auto to = dw.open();
+          kernels::gemm<T, T, P>(gradient.transposed(), kernels::matrix(x.data(), n, in),
+                                 kernels::matrix(to.span.data(), out, in), nullptr, to.store);
+        }
+        if (db) {
+          const auto to = db.open();
+          kernels::sum_rows<T>(to.span, to.store, dy.span(), out);
+        }
+      });
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::ops
