@@ -21,8 +21,11 @@ fashion_mnist() {
   local sum file
   while read -r sum file; do
     echo "$sum  $data/$file" | md5sum --check --status 2> /dev/null && continue
-    curl --fail --location --silent --show-error --output "$data/$file" "$site/$file"
-    echo "$sum  $data/$file" | md5sum --check
+    if ! curl --fail --location --silent --show-error --output "$data/$file" "$site/$file" ||
+      ! echo "$sum  $data/$file" | md5sum --check; then
+      say "$file did not arrive intact from $site; try again, or put it into $data by hand"
+      exit 1
+    fi
   done << 'SUMS'
 8d4fb7e6c68d591d4c3dfef9ec88bf0d train-images-idx3-ubyte.gz
 25c81989df183df01b3e8a0aad5dffbe train-labels-idx1-ubyte.gz
