@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains a convolutional network on FashionMNIST, from a bare Debian or Ubuntu to a test accuracy:
 # installs what is missing, builds one program, fetches the data, runs. Results: runs/quickstart.
-# Usage: scripts/quickstart.sh [option of the program...]      for example --epochs 5
+# Usage: [FASHION_MNIST_URL=mirror] scripts/quickstart.sh [option of the program...], say --epochs 5
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
