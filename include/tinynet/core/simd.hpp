@@ -5,12 +5,10 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <tinynet/core/intrinsics.hpp>
 #include <tinynet/core/types.hpp>
-#include <xsimd/xsimd.hpp>
 
-#if defined(__F16C__) || defined(__SSE4_1__)
-#include <immintrin.h>
-#endif
+#include <xsimd/xsimd.hpp>
 
 /// Vectors of the width the build was made for. Functions here take scalars *and* batches, so that
 /// one formula is both the reference and the vector loop.
@@ -141,6 +139,39 @@ inline void narrow(float16* p, const batch<float>& x) {
 #endif
 }
 
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#define TINYNET_MASKED_TAILS 1
+
+inline __mmask16 first_lanes(std::int64_t n) { return static_cast<__mmask16>((1u << n) - 1); }
+
+inline batch<float> widen_first(const float* p, std::int64_t n) {
+  return _mm512_maskz_loadu_ps(first_lanes(n), p);
+}
+inline batch<double> widen_first(const double* p, std::int64_t n) {
+  return _mm512_maskz_loadu_pd(static_cast<__mmask8>(first_lanes(n)), p);
+}
+inline batch<float> widen_first(const bfloat16* p, std::int64_t n) {
+  const auto wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first_lanes(n), p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+inline batch<float> widen_first(const float16* p, std::int64_t n) {
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p));
+}
+inline void store_first(float* p, const batch<float>& x, std::int64_t n) {
+  _mm512_mask_storeu_ps(p, first_lanes(n), x);
+}
+inline void store_first(double* p, const batch<double>& x, std::int64_t n) {
+  _mm512_mask_storeu_pd(p, static_cast<__mmask8>(first_lanes(n)), x);
+}
+template <class T>
+void store_first(T* p, const batch<float>& x, std::int64_t n) {
+  alignas(32) T half[16];
+  narrow(half, x);
+  _mm256_mask_storeu_epi16(p, first_lanes(n),
+                           _mm256_load_si256(reinterpret_cast<const __m256i*>(half)));
+}
+#endif
+
 }  // namespace detail
 
 /// Loads `width<accumulate_t<T>>` elements, widened to the type they are summed in. Any alignment.
@@ -161,18 +192,26 @@ void store(T* p, const std::type_identity_t<batch<accumulate_t<T>>>& x) {
 /// the rest, so that an element's value does not depend on where in an array it stands.
 template <class T>
 batch<accumulate_t<T>> load_partial(const T* p, std::int64_t n) {
+#ifdef TINYNET_MASKED_TAILS
+  return detail::widen_first(p, n);
+#else
   using A = accumulate_t<T>;
   alignas(64) T lanes[width<A>] = {};
   for (std::int64_t i = 0; i < n; ++i) lanes[i] = p[i];
   return load(lanes);
+#endif
 }
 
 template <class T>
 void store_partial(T* p, const std::type_identity_t<batch<accumulate_t<T>>>& x, std::int64_t n) {
+#ifdef TINYNET_MASKED_TAILS
+  detail::store_first(p, x, n);
+#else
   using A = accumulate_t<T>;
   alignas(64) T lanes[width<A>];
   store(lanes, x);
   for (std::int64_t i = 0; i < n; ++i) p[i] = lanes[i];
+#endif
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::simd

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+
+#include <tinynet/core/config.hpp>
+#include <tinynet/core/intrinsics.hpp>
+
+/// Tiles: eight registers of 16 rows x 64 bytes, and one instruction that multiplies them.
+///
+///   TDPBF16PS   C[16][16] += A[16][32] * B[32][16]     C float, A and B bfloat16
+///
+/// where B lies as 16 rows of 16 *pairs*: row p holds B[2p][j], B[2p+1][j] for j = 0 .. 15. Sums are
+/// formed pair by pair, and subnormal numbers count as zero.
+///
+/// Whatever touches tiles is a function marked TINYNET_TARGET_AMX that takes pointers: the build may
+/// be for any x86-64, so such a function cannot be inlined into its caller and vectors cannot be
+/// passed to it. Whether it may be called at all is `cpu().amx_bf16`.
+#if defined(__x86_64__) && defined(__linux__) && (defined(__GNUC__) || defined(__clang__))
+#define TINYNET_AMX 1
+
+#define TINYNET_TARGET_AMX \
+  __attribute__((          \
+      target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,bmi,bmi2")))
+
+namespace tinynet::inline TINYNET_ABI::amx {
+
+inline constexpr std::int64_t tile_rows = 16;   // of A and C; columns of B and C
+inline constexpr std::int64_t tile_depth = 32;  // bfloat16 that one instruction sums over
+inline constexpr std::int64_t tile_elements = tile_rows * tile_depth;  // 1 KB
+
+namespace detail {
+
+/// The 64 bytes that LDTILECFG reads: palette 1, all eight tiles 16 rows of 64 bytes.
+struct alignas(64) TileConfiguration {
+  std::uint8_t palette = 1;
+  std::uint8_t start_row = 0;
+  std::uint8_t reserved[14] = {};
+  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+static_assert(sizeof(TileConfiguration) == 64);
+
+// A constant, not a local: GCC's _tile_loadconfig declares that it reads 8 bytes, and the stores
+// that fill the rest of a local one are dropped.
+inline constexpr TileConfiguration full_tiles;
+
+}  // namespace detail
+
+/// Owns the thread's tiles while it lives. Every section of tile work makes its own: other libraries
+/// configure and release tiles on the same threads.
+struct TileSection {
+  TINYNET_TARGET_AMX TileSection() { _tile_loadconfig(&detail::full_tiles); }
+  TINYNET_TARGET_AMX ~TileSection() { _tile_release(); }
+  TileSection(const TileSection&) = delete;
+  TileSection& operator=(const TileSection&) = delete;
+};
+
+/// Tile loads do not tell the compiler that they read memory: stands between filling a buffer and
+/// loading tiles from it.
+inline void finish_stores() { __asm__ volatile("" ::: "memory"); }
+
+}  // namespace tinynet::inline TINYNET_ABI::amx
+
+#endif

@@ -1,0 +1,136 @@
+#pragma once
+
+#include <tinynet/core/amx.hpp>
+#include <tinynet/core/cpu.hpp>
+#include <tinynet/kernels/gemm/amx_pack.hpp>
+#include <tinynet/kernels/gemm/blocked.hpp>
+
+#ifdef TINYNET_AMX
+
+namespace tinynet::inline TINYNET_ABI::amx {
+
+/// sums[32][32] = or += A[32][depth] * B[depth][32] from packed strips; depth a multiple of 32. Four
+/// accumulators, each fed twice by two tiles of A and two of B: the loads hide behind the products.
+/// Needs a TileSection.
+TINYNET_TARGET_AMX inline void product_32x32(float* sums, const bfloat16* a, const bfloat16* b,
+                                             std::int64_t depth, bool accumulate) {
+  constexpr int row_bytes = 32 * sizeof(float);
+  if (accumulate) {
+    finish_stores();
+    _tile_loadd(0, sums, row_bytes);
+    _tile_loadd(1, sums + 16, row_bytes);
+    _tile_loadd(2, sums + 16 * 32, row_bytes);
+    _tile_loadd(3, sums + 16 * 32 + 16, row_bytes);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (std::int64_t p = 0; p < depth; p += tile_depth) {
+    _tile_loadd(4, a, 64);
+    _tile_loadd(6, b, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, b + tile_elements, 64);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, a + tile_elements, 64);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+    a += 2 * tile_elements;
+    b += 2 * tile_elements;
+  }
+  _tile_stored(0, sums, row_bytes);
+  _tile_stored(1, sums + 16, row_bytes);
+  _tile_stored(2, sums + 16 * 32, row_bytes);
+  _tile_stored(3, sums + 16 * 32 + 16, row_bytes);
+  finish_stores();
+}
+
+/// Writes 16 sums, of which `mask` selects some, as float or bfloat16.
+TINYNET_TARGET_AMX inline void store_16(float* to, const float* sums, const float* bias,
+                                        std::uint32_t mask, Store how) {
+  const auto some = static_cast<__mmask16>(mask);
+  auto x = _mm512_load_ps(sums);
+  if (bias) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(some, bias));
+  if (how == Store::add) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(some, to));
+  _mm512_mask_storeu_ps(to, some, x);
+}
+TINYNET_TARGET_AMX inline void store_16(bfloat16* to, const float* sums, const float* bias,
+                                        std::uint32_t mask, Store how) {
+  const auto some = static_cast<__mmask16>(mask);
+  auto x = _mm512_load_ps(sums);
+  if (bias) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(some, bias));
+  if (how == Store::add) {
+    const auto old = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(some, to));
+    x = _mm512_add_ps(x, _mm512_castsi512_ps(_mm512_slli_epi32(old, 16)));
+  }
+  _mm256_mask_storeu_epi16(to, some, (__m256i)_mm512_cvtneps_pbh(x));
+}
+
+/// Writes a tile of at most 32 x 32 sums.
+template <class C>
+TINYNET_TARGET_AMX void store_tile(Matrix<C> c, const float* sums, const float* bias, Store how) {
+  const auto mask = c.cols >= 32 ? ~std::uint32_t{0} : (std::uint32_t{1} << c.cols) - 1;
+  for (std::int64_t i = 0; i < c.rows; ++i, sums += 32) {
+    C* to = c.data + i * c.row_stride;
+    store_16(to, sums, bias, mask & 0xffff, how);
+    if (mask >> 16) store_16(to + 16, sums + 16, bias ? bias + 16 : nullptr, mask >> 16, how);
+  }
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::amx
+
+namespace tinynet::inline TINYNET_ABI::kernels {
+
+/// The product in bfloat16 tiles with float sums. Both operands are rounded to bfloat16 when packed.
+struct AmxTile {
+  using packed = bfloat16;
+  using sum = float;
+  static constexpr std::int64_t rows = 32, cols = 32;
+  static constexpr std::int64_t depth_step = amx::tile_depth;
+  static constexpr std::int64_t depth_block = 1024;
+  static constexpr std::int64_t unit_macs = 1 << 20;
+  using Section = amx::TileSection;
+
+  template <class T>
+  static void pack_rows(bfloat16* to, Matrix<const T> strip) {
+    amx::pack_tiles(to, strip, amx::TileOrder::lanes);
+  }
+  template <class T>
+  static void pack_cols(bfloat16* to, Matrix<const T> strip) {
+    amx::pack_tiles(to, strip.transposed(), amx::TileOrder::pairs);
+  }
+  static void product(float* tile, const bfloat16* a, const bfloat16* b, std::int64_t depth,
+                      bool accumulate) {
+    amx::product_32x32(tile, a, b, depth, accumulate);
+  }
+  template <class C>
+  static void store(Matrix<C> c, const float* tile, const float* bias, Store how) {
+    amx::store_tile(c, tile, bias, how);
+  }
+};
+
+/// Tiles take bfloat16 beside bfloat16 or float. Two floats are refused: rounding both is a decision
+/// that only the owner of the numbers can take.
+template <class A, class B, class C>
+inline constexpr bool gemm_fits_amx =
+    is_any_of<A, bfloat16, float> && is_any_of<B, bfloat16, float> &&
+    is_any_of<C, bfloat16, float> && (is_any_of<bfloat16, A, B>);
+
+template <class A, class B, class C>
+const char* gemm_amx_refuses(const GemmGeometry& g) {
+  if (!gemm_fits_amx<A, B, C>) return "no operand is bfloat16";
+  if (!cpu().amx_bf16) return cpu().amx_refusal.c_str();
+  if (g.m * g.n * g.k < 1 << 13) return "too small a product to fill tiles";
+  return nullptr;
+}
+
+template <class A, class B, class C>
+void gemm_amx(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const accumulate_t<C>* bias,
+              Store store) {
+  if constexpr (gemm_fits_amx<A, B, C>) blocked_gemm<AmxTile>(a, b, c, bias, store);
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::kernels
+
+#endif
