@@ -1,0 +1,78 @@
+#pragma once
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include <tinynet/core/error.hpp>
+
+namespace tinynet::inline TINYNET_ABI::io {
+
+/// A file that appears under its name whole or not at all.
+///
+/// The bytes go to a new file in the same folder; `commit` forces them to the disk and renames.
+/// Whatever fails before, a crash included, leaves the file that had the name as it was. Every
+/// member throws DataError with the system's reason.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path)
+      : path_(std::move(path)), temporary_(path_.string() + ".tmp" + std::to_string(::getpid())) {
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (descriptor_ < 0) fail("cannot create the file");
+  }
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile() {
+    if (descriptor_ < 0) return;
+    ::close(descriptor_);
+    ::unlink(temporary_.c_str());
+  }
+
+  void write(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      const auto count = ::write(descriptor_, bytes.data(), bytes.size());
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) fail("cannot write");
+      written_ += static_cast<std::size_t>(count);
+      bytes = bytes.subspan(static_cast<std::size_t>(count));
+    }
+  }
+
+  /// Puts the file in place. Call once, last.
+  void commit() {
+    if (::fsync(descriptor_) != 0) fail("cannot flush to the disk");
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot rename into place");
+    ::close(std::exchange(descriptor_, -1));
+    // The new name is safe once the folder is flushed too; some file systems cannot, no harm done.
+    const int folder_descriptor = ::open(folder().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder_descriptor < 0) return;
+    ::fsync(folder_descriptor);
+    ::close(folder_descriptor);
+  }
+
+ private:
+  std::filesystem::path folder() const {
+    return path_.has_parent_path() ? path_.parent_path() : ".";
+  }
+  [[noreturn]] void fail(const char* what) const {
+    const auto reason = std::generic_category().message(errno);
+    auto message = Message("write", what);
+    message.fact("file", path_.string()).fact("reason", reason);
+    if (written_ > 0) message.fact("byte", written_);
+    message.hint("choose a folder that exists, is writable and has room; nothing was replaced");
+    throw DataError(message);
+  }
+
+  std::filesystem::path path_, temporary_;
+  std::size_t written_ = 0;
+  int descriptor_ = -1;
+};
+
+}  // namespace tinynet::inline TINYNET_ABI::io
