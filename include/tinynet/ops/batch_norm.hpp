@@ -77,14 +77,14 @@ Variable<T> batch_norm(const Variable<T>& x,                 // [..., c]
       ctx, {"batch_norm"}, y, inputs(x, gamma, beta),
       [c, training, x = x.value(), gamma = gamma.value(), mean, inverse_std](
           const auto& dy, auto dx, auto dgamma, auto dbeta) {
-        // The kernel forms all three at once; what nobody wants goes to storage of no consequence.
-        Tensor<P> unused_gamma({dgamma ? 0 : c}), unused_beta({dbeta ? 0 : c});
-        const auto to_gamma = dgamma ? dgamma.open() : Destination<P>{unused_gamma.span(), Store::overwrite};
-        const auto to_beta = dbeta ? dbeta.open() : Destination<P>{unused_beta.span(), Store::overwrite};
-        const auto to_x = dx ? dx.open() : Destination<T>{{}, Store::overwrite};
-        const auto backward = training ? kernels::batch_norm_backward<T> : kernels::batch_norm_backward_eval<T>;
-        backward(to_x.span, to_x.store, to_gamma.span, to_gamma.store, to_beta.span, to_beta.store,
+        Tensor<P> gamma_gradient({c}), beta_gradient({c});
+        const auto to = dx ? dx.open() : Destination<T>{{}, Store::overwrite};
+        const auto backward =
+            training ? kernels::batch_norm_backward<T> : kernels::batch_norm_backward_eval<T>;
+        backward(to.span, to.store, gamma_gradient.span(), beta_gradient.span(), Store::overwrite,
                  dy.span(), x.span(), mean.span(), inverse_std.span(), gamma.span(), c);
+        if (dgamma) dgamma.pass(gamma_gradient);
+        if (dbeta) dbeta.pass(beta_gradient);
       });
 }
 

@@ -7,7 +7,7 @@ namespace tinynet::inline TINYNET_ABI::ops {
 
 namespace detail {
 
-/// Drops blocks: `kernel(y, x, keep, key)` writes the kept ones, divided by `keep`. The mask is not
+/// Drops blocks: `kernel(y, x, keep, key, store)` writes the kept ones, divided by `keep`. The mask is not
 /// stored: the backward pass draws it again from the same key.
 template <Scalar T, class Kernel>
 Variable<T> drop(const char* name, const Variable<T>& x, double p, Context& ctx, Kernel kernel) {
@@ -20,12 +20,11 @@ Variable<T> drop(const char* name, const Variable<T>& x, double p, Context& ctx,
   const auto key = ctx.draw();
   const double keep = 1 - p;
   Tensor<T> y(x.shape());
-  kernel(y.span(), x.value().span(), keep, key);
+  kernel(y.span(), x.value().span(), keep, key, Store::overwrite);
   return record(ctx, {name}, y, inputs(x), [kernel, keep, key](const auto& dy, auto dx) {
     if (!dx) return;
-    Tensor<T> masked(dy.shape());
-    kernel(masked.span(), dy.span(), keep, key);
-    dx.pass(masked);
+    const auto to = dx.open();
+    kernel(to.span, dy.span(), keep, key, to.store);
   });
 }
 
@@ -35,9 +34,10 @@ Variable<T> drop(const char* name, const Variable<T>& x, double p, Context& ctx,
 /// (Srivastava et al. 2014). In evaluation it does nothing.
 template <Scalar T>
 Variable<T> dropout(const Variable<T>& x, double p, Context& ctx) {
-  return detail::drop("dropout", x, p, ctx, [](auto y, auto in, double keep, random::Key key) {
-    kernels::dropout<T>(y, in, keep, key);
-  });
+  return detail::drop("dropout", x, p, ctx,
+                      [](auto y, auto in, double keep, random::Key key, Store store) {
+                        kernels::dropout<T>(y, in, keep, key, store);
+                      });
 }
 
 /// Drops whole channels of an image [n, h, w, c], each with probability p: neighbouring pixels of a
@@ -47,8 +47,8 @@ Variable<T> dropout2d(const Variable<T>& x, double p, Context& ctx) {
   require_axes("dropout2d", x.shape(), 4, "(n, h, w, c)", ctx.path);
   const std::int64_t pixels = x.shape()[1] * x.shape()[2], c = x.shape()[3];
   return detail::drop("dropout2d", x, p, ctx,
-                      [pixels, c](auto y, auto in, double keep, random::Key key) {
-                        kernels::dropout2d<T>(y, in, keep, key, pixels, c);
+                      [pixels, c](auto y, auto in, double keep, random::Key key, Store store) {
+                        kernels::dropout2d<T>(y, in, keep, key, pixels, c, store);
                       });
 }
 
@@ -57,8 +57,8 @@ template <Scalar T>
 Variable<T> drop_path(const Variable<T>& x, double p, Context& ctx) {
   const std::int64_t block = x.value().size() / std::max<std::int64_t>(x.shape()[0], 1);
   return detail::drop("drop_path", x, p, ctx,
-                      [block](auto y, auto in, double keep, random::Key key) {
-                        kernels::drop_path<T>(y, in, keep, key, block);
+                      [block](auto y, auto in, double keep, random::Key key, Store store) {
+                        kernels::drop_path<T>(y, in, keep, key, block, store);
                       });
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
-#include <tinynet/kernels/pool2d.hpp>
+#include <tinynet/kernels/avg_pool2d.hpp>
+#include <tinynet/kernels/conv2d/contract.hpp>
+#include <tinynet/kernels/max_pool2d.hpp>
 #include <tinynet/ops/check.hpp>
 
 namespace tinynet::inline TINYNET_ABI::ops {
@@ -78,14 +80,13 @@ Variable<T> global_average_pool(const Variable<T>& x,   // [n, h, w, c]
                                 Context& ctx) {         // -> [n, c]
   require_axes("global_average_pool", x.shape(), 4, "(n, h, w, c)", ctx.path);
   require_elements("global_average_pool", x.shape(), ctx.path);
-  const auto& s = x.shape();
-  const kernels::Pool2dGeometry g{.n = s[0], .h = s[1], .w = s[2], .c = s[3]};
-  Tensor<T> y({g.n, g.c});
-  kernels::global_average_pool_forward<T>(y.span(), x.value().span(), g);
-  return record(ctx, {"global_average_pool"}, y, inputs(x), [g](const auto& dy, auto dx) {
+  const std::int64_t n = x.shape()[0], pixels = x.shape()[1] * x.shape()[2], c = x.shape()[3];
+  Tensor<T> y({n, c});
+  kernels::global_average_pool_forward<T>(y.span(), x.value().span(), pixels, c);
+  return record(ctx, {"global_average_pool"}, y, inputs(x), [pixels, c](const auto& dy, auto dx) {
     if (!dx) return;
     const auto to = dx.open();
-    kernels::global_average_pool_backward<T>(to.span, to.store, dy.span(), g);
+    kernels::global_average_pool_backward<T>(to.span, to.store, dy.span(), pixels, c);
   });
 }
 

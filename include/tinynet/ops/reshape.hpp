@@ -77,9 +77,9 @@ Variable<T> pad(const Variable<T>& x, Border border, Context& ctx) {
     throw ShapeError(Message("pad", "a border is at least 0").fact("in", ctx.path));
   }
   const auto& s = x.shape();
-  const kernels::PadGeometry g{.n = s[0], .h = s[1], .w = s[2], .c = s[3], .top = border.top,
+  const kernels::Pad2dGeometry g{.n = s[0], .h = s[1], .w = s[2], .c = s[3], .top = border.top,
                                .bottom = border.bottom, .left = border.left, .right = border.right};
-  Tensor<T> y({g.n, g.h + g.top + g.bottom, g.w + g.left + g.right, g.c});
+  Tensor<T> y({g.n, g.padded_h(), g.padded_w(), g.c});
   kernels::pad2d_forward<T>(y.span(), x.value().span(), g);
   return record(ctx, {"pad"}, y, inputs(x), [g](const auto& dy, auto dx) {
     if (!dx) return;

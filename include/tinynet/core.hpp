@@ -1,0 +1,13 @@
+#pragma once
+
+#include <tinynet/core/buffer.hpp>
+#include <tinynet/core/config.hpp>
+#include <tinynet/core/cpu.hpp>
+#include <tinynet/core/error.hpp>
+#include <tinynet/core/parallel.hpp>
+#include <tinynet/core/random.hpp>
+#include <tinynet/core/required.hpp>
+#include <tinynet/core/scratch.hpp>
+#include <tinynet/core/simd.hpp>
+#include <tinynet/core/trace.hpp>
+#include <tinynet/core/types.hpp>

@@ -1,0 +1,4 @@
+#pragma once
+
+#include <tinynet/io/gzip.hpp>
+#include <tinynet/io/safetensors.hpp>

@@ -1,0 +1,5 @@
+#pragma once
+
+#include <tinynet/models/cnn.hpp>
+#include <tinynet/models/depthwise.hpp>
+#include <tinynet/models/resnet.hpp>

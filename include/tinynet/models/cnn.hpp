@@ -1,0 +1,75 @@
+#pragma once
+
+#include <vector>
+
+#include <tinynet/nn/activation.hpp>
+#include <tinynet/nn/batch_norm.hpp>
+#include <tinynet/nn/conv2d.hpp>
+#include <tinynet/nn/dropout.hpp>
+#include <tinynet/nn/linear.hpp>
+#include <tinynet/nn/pool2d.hpp>
+#include <tinynet/nn/sequential.hpp>
+#include <tinynet/ops/cast.hpp>
+
+namespace tinynet::inline TINYNET_ABI::models {
+
+struct CnnOptions {
+  int channels = 1;                         // of the input
+  int image = 28;                           // side of the input, pixels
+  std::vector<int> widths = {32, 64, 128};  // channels of each stage
+  int convolutions = 1;                     // of each stage, 3x3, each followed by relu
+  bool batch_norm = false;                  // between convolution and relu
+  double conv_dropout = 0;                  // Dropout2d behind each stage
+  int hidden = 512;                         // features between the two linear layers; 0: only one
+  double dropout = 0;                       // before the last layer
+  int classes = 10;
+};
+
+/// Stages of 3x3 convolutions, each halved by a 2x2 max pool, and one or two linear layers.
+template <Scalar T>
+struct Cnn {
+  using P = param_t<T>;
+  CnnOptions options;
+  nn::Sequential<T> features, classifier;
+  nn::Linear<P> head;  // in float: logits should not be rounded to T
+
+  explicit Cnn(CnnOptions o = {})
+      : options(o), head({.in = o.hidden ? o.hidden : flat(o), .out = o.classes}) {
+    int in = o.channels;
+    for (const int width : o.widths) {
+      for (int i = 0; i < o.convolutions; ++i) {
+        features.add(nn::Conv2d<T>({.in = in, .out = width, .padding = 1, .bias = !o.batch_norm}));
+        if (o.batch_norm) features.add(nn::BatchNorm2d<T>({.channels = width}));
+        features.add(nn::Relu<T>());
+        in = width;
+      }
+      features.add(nn::MaxPool2d<T>());
+      if (o.conv_dropout > 0) features.add(nn::Dropout2d<T>{o.conv_dropout});
+    }
+    classifier.add(nn::Flatten<T>());
+    if (o.hidden) {
+      classifier.add(nn::Linear<T>({.in = flat(o), .out = o.hidden}));
+      classifier.add(nn::Relu<T>());
+    }
+    if (o.dropout > 0) classifier.add(nn::Dropout<T>{o.dropout});
+  }
+
+  Variable<P> operator()(const Variable<T>& x, Context& ctx) {  // [n, h, w, c] -> [n, classes]
+    return head(ops::cast<P>(classifier(features(x, ctx), ctx), ctx), ctx);
+  }
+  void members(nn::Members& m) {
+    m("features", features);
+    m("classifier", classifier);
+    m("head", head);
+  }
+
+ private:
+  /// Features that leave the last stage.
+  static int flat(const CnnOptions& o) {
+    int side = o.image;
+    for (std::size_t i = 0; i < o.widths.size(); ++i) side /= 2;
+    return side * side * o.widths.back();
+  }
+};
+
+}  // namespace tinynet::inline TINYNET_ABI::models

@@ -1,0 +1,119 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <tinynet/nn/batch_norm.hpp>
+#include <tinynet/nn/conv2d.hpp>
+#include <tinynet/nn/linear.hpp>
+#include <tinynet/nn/residual.hpp>
+#include <tinynet/nn/squeeze_excite.hpp>
+
+namespace tinynet::inline TINYNET_ABI::models {
+
+struct ResNetOptions {
+  int channels = 3;                             // of the input
+  std::vector<int> widths = {64, 128, 256, 512};  // channels of each stage
+  std::vector<int> blocks = {2, 2, 2, 2};       // of each stage; all but the first halve the image
+  int squeeze_excite = 0;                       // reduction of the gates, 0: none
+  double drop_path = 0;
+  int classes = 10;
+  nn::init::Init init = nn::init::kaiming_normal(0, nn::init::Init::Scale::fan_out);
+};
+
+/// Two 3x3 convolutions past which the input is added (He et al. 2015), with a squeeze-and-excite
+/// gate before the sum on request. Names are torchvision's.
+template <Scalar T>
+struct BasicBlock {
+  struct Options {
+    Required<int> in, out;
+    int stride = 1;
+    int squeeze_excite = 0;
+    double drop_path = 0;
+    nn::init::Init init = {};
+  };
+  Options options;
+  nn::Conv2d<T> conv1, conv2;
+  nn::BatchNorm2d<T> bn1, bn2;
+  nn::Sequential<T> se, downsample;
+
+  explicit BasicBlock(const Options& o)
+      : options(o),
+        conv1({.in = o.in, .out = o.out, .stride = o.stride, .padding = 1, .bias = false, .init = o.init}),
+        conv2({.in = o.out, .out = o.out, .padding = 1, .bias = false, .init = o.init}),
+        bn1({.channels = o.out}),
+        bn2({.channels = o.out}) {
+    if (o.squeeze_excite) {
+      se.add(nn::SqueezeExcite<T>({.channels = o.out, .reduction = o.squeeze_excite, .bias = false}));
+    }
+    if (o.stride != 1 || o.in != o.out) {
+      downsample.add(nn::Conv2d<T>({.in = o.in, .out = o.out, .kernel = 1, .stride = o.stride,
+                                    .bias = false, .init = o.init}));
+      downsample.add(nn::BatchNorm2d<T>({.channels = o.out}));
+    }
+  }
+
+  Variable<T> operator()(const Variable<T>& x, Context& ctx) {
+    auto y = ops::relu(bn1(conv1(x, ctx), ctx), ctx);
+    y = se(bn2(conv2(y, ctx), ctx), ctx);
+    return ops::relu(ops::add(ops::drop_path(y, options.drop_path, ctx), downsample(x, ctx), ctx), ctx);
+  }
+  void members(nn::Members& m) {
+    m("conv1", conv1);
+    m("bn1", bn1);
+    m("conv2", conv2);
+    m("bn2", bn2);
+    m("se", se);
+    m("downsample", downsample);
+  }
+};
+
+/// A residual network for small images: a 3x3 stem at full size, stages of BasicBlock, global
+/// average pool, linear. With squeeze-and-excite it is an SE-ResNet.
+template <Scalar T>
+struct ResNet {
+  using P = param_t<T>;
+  ResNetOptions options;
+  nn::Conv2d<T> conv1;
+  nn::BatchNorm2d<T> bn1;
+  std::vector<nn::Sequential<T>> stages;
+  nn::Linear<P> fc;  // in float: logits should not be rounded to T
+
+  explicit ResNet(ResNetOptions o = {})
+      : options(o),
+        conv1({.in = o.channels, .out = o.widths.at(0), .padding = 1, .bias = false, .init = o.init}),
+        bn1({.channels = o.widths.at(0)}),
+        fc({.in = o.widths.back(), .out = o.classes}) {
+    int in = o.widths[0];
+    for (std::size_t stage = 0; stage < o.widths.size(); ++stage) {
+      auto& blocks = stages.emplace_back();
+      for (int i = 0; i < o.blocks.at(stage); ++i) {
+        blocks.add(BasicBlock<T>({.in = in, .out = o.widths[stage],
+                                  .stride = stage > 0 && i == 0 ? 2 : 1,
+                                  .squeeze_excite = o.squeeze_excite,
+                                  .drop_path = o.drop_path, .init = o.init}));
+        in = o.widths[stage];
+      }
+    }
+  }
+
+  Variable<P> operator()(const Variable<T>& x, Context& ctx) {  // [n, h, w, c] -> [n, classes]
+    auto y = ops::relu(bn1(conv1(x, ctx), ctx), ctx);
+    for (std::size_t i = 0; i < stages.size(); ++i) {
+      const Context::Scope scope(ctx, stage_name(i));
+      y = stages[i](y, ctx);
+    }
+    return fc(ops::cast<P>(ops::global_average_pool(y, ctx), ctx), ctx);
+  }
+  void members(nn::Members& m) {
+    m("conv1", conv1);
+    m("bn1", bn1);
+    for (std::size_t i = 0; i < stages.size(); ++i) m(stage_name(i), stages[i]);
+    m("fc", fc);
+  }
+
+ private:
+  static std::string stage_name(std::size_t i) { return "layer" + std::to_string(i + 1); }
+};
+
+}  // namespace tinynet::inline TINYNET_ABI::models

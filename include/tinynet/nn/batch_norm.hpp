@@ -1,0 +1,43 @@
+#pragma once
+
+#include <tinynet/core/required.hpp>
+#include <tinynet/nn/init.hpp>
+#include <tinynet/nn/members.hpp>
+#include <tinynet/ops/batch_norm.hpp>
+
+namespace tinynet::inline TINYNET_ABI::nn {
+
+struct BatchNorm2dOptions {
+  Required<int> channels;
+  double momentum = 0.1;  // PyTorch's: the share of the new batch in the running estimate
+  double eps = 1e-5;
+};
+
+/// Batch normalisation of images [n, h, w, c], and of anything whose last axis is the channel.
+template <Scalar T>
+struct BatchNorm2d {
+  using P = param_t<T>;
+  BatchNorm2dOptions options;
+  Parameter<P> weight, bias;            // gamma and beta, [c]
+  Tensor<P> running_mean, running_var;  // [c]
+
+  explicit BatchNorm2d(const BatchNorm2dOptions& o)
+      : options(o),
+        weight({o.channels}, ParameterKind::norm_scale, init::constant(1)),
+        bias({o.channels}, ParameterKind::norm_shift, init::constant(0)),
+        running_mean(Tensor<P>::zeros({o.channels})),
+        running_var(Tensor<P>::ones({o.channels})) {}
+
+  Variable<T> operator()(const Variable<T>& x, Context& ctx) {
+    return ops::batch_norm<T>(x, weight, bias, running_mean, running_var,
+                              {.momentum = options.momentum, .eps = options.eps}, ctx);
+  }
+  void members(Members& m) {
+    m("weight", weight);
+    m("bias", bias);
+    m("running_mean", running_mean);
+    m("running_var", running_var);
+  }
+};
+
+}  // namespace tinynet::inline TINYNET_ABI::nn

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cmath>
+
+#include <tinynet/core/required.hpp>
+#include <tinynet/nn/init.hpp>
+#include <tinynet/nn/members.hpp>
+#include <tinynet/ops/conv2d.hpp>
+
+namespace tinynet::inline TINYNET_ABI::nn {
+
+struct Conv2dOptions {
+  Required<int> in;   // input channels
+  Required<int> out;  // output channels
+  int kernel = 3;     // window side, pixels
+  int stride = 1;     // pixels
+  int padding = 0;    // zeros added on each side
+  int dilation = 1;   // pixels between taps
+  int groups = 1;
+  bool bias = true;   // pointless before BatchNorm2d, whose shift does the same
+  init::Init init = init::pytorch_default();
+};
+
+/// Two-dimensional convolution, channels last: [n, h, w, in] -> [n, oh, ow, out].
+template <Scalar T>
+struct Conv2d {
+  Conv2dOptions options;
+  Parameter<param_t<T>> weight, bias;  // [out, kernel, kernel, in / groups], [out]
+
+  explicit Conv2d(const Conv2dOptions& o) : options(o) {
+    if (o.groups < 1 || o.in % o.groups != 0 || o.out % o.groups != 0) {
+      throw ShapeError(Message("Conv2d", "groups must divide the channels")
+                           .fact("in", static_cast<int>(o.in))
+                           .fact("out", static_cast<int>(o.out))
+                           .fact("groups", o.groups));
+    }
+    weight = {{o.out, o.kernel, o.kernel, o.in / o.groups}, ParameterKind::weight, o.init};
+    const double bound = 1 / std::sqrt(1.0 * o.in / o.groups * o.kernel * o.kernel);
+    if (o.bias) bias = {{o.out}, ParameterKind::bias, init::uniform(-bound, bound)};
+  }
+
+  Variable<T> operator()(const Variable<T>& x, Context& ctx) {
+    const ops::Window window{.stride = options.stride, .padding = options.padding,
+                             .dilation = options.dilation, .groups = options.groups};
+    return ops::conv2d<T>(x, weight, bias, window, ctx);
+  }
+  void members(Members& m) {
+    m("weight", weight);
+    m("bias", bias);
+  }
+};
+
+}  // namespace tinynet::inline TINYNET_ABI::nn

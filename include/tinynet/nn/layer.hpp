@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include <tinynet/autograd/variable.hpp>
+#include <tinynet/nn/clone.hpp>
+
+namespace tinynet::inline TINYNET_ABI::nn {
+
+/// Any layer that takes one variable and gives one, for containers: whatever can be called as
+/// `layer(x, ctx)`. Lambdas are layers without members.
+template <Scalar T>
+class Layer {
+ public:
+  template <class L>
+    requires(!std::is_same_v<std::remove_cvref_t<L>, Layer>)
+  Layer(L layer) : held_(std::make_unique<Held<L>>(std::move(layer))) {}
+
+  Variable<T> operator()(const Variable<T>& x, Context& ctx) { return held_->run(x, ctx); }
+  void members(Members& m) { held_->members(m); }
+  Layer clone() const { return Layer(held_->clone()); }
+
+ private:
+  struct Anything {
+    virtual ~Anything() = default;
+    virtual Variable<T> run(const Variable<T>& x, Context& ctx) = 0;
+    virtual void members(Members& m) = 0;
+    virtual std::unique_ptr<Anything> clone() = 0;
+  };
+  template <class L>
+  struct Held final : Anything {
+    explicit Held(L l) : layer(std::move(l)) {}
+    Variable<T> run(const Variable<T>& x, Context& ctx) override { return layer(x, ctx); }
+    void members([[maybe_unused]] Members& m) override {
+      if constexpr (HasMembers<L>) layer.members(m);
+    }
+    std::unique_ptr<Anything> clone() override {
+      return std::make_unique<Held>(nn::clone(layer));
+    }
+    L layer;
+  };
+  explicit Layer(std::unique_ptr<Anything> held) : held_(std::move(held)) {}
+
+  std::unique_ptr<Anything> held_;
+};
+
+}  // namespace tinynet::inline TINYNET_ABI::nn

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <tinynet/autograd/parameter.hpp>
+
+/// What a model consists of. Everything that must know all parameters follows from one list per
+/// layer: names, first values, counting, copying, saving, weight-decay groups.
+namespace tinynet::inline TINYNET_ABI::nn {
+
+class Members;
+
+/// A layer that has something to list: `void members(Members& m) { m("weight", weight); }`.
+template <class L>
+concept HasMembers = requires(L& layer, Members& m) { layer.members(m); };
+
+/// Visits a model's parameters, buffers (running statistics) and children under dotted names,
+/// PyTorch's: `layer1.0.conv1.weight`. One concrete class, so that it passes through type erasure.
+class Members {
+ public:
+  struct Entry {
+    std::string name;
+    std::variant<Parameter<float>*, Parameter<double>*, Tensor<float>*, Tensor<double>*> member;
+  };
+
+  template <HasMembers Model>
+  explicit Members(Model& model) {
+    model.members(*this);
+  }
+
+  template <class P>
+  void operator()(const std::string& name, Parameter<P>& parameter) {
+    if (parameter) entries_.push_back({path(name), &parameter});
+  }
+  template <class P>
+  void operator()(const std::string& name, Tensor<P>& buffer) {
+    entries_.push_back({path(name), &buffer});
+  }
+  /// Layers without anything to list (an activation) are passed over.
+  template <class Child>
+  void operator()(const std::string& name, Child& child) {
+    if constexpr (HasMembers<Child>) {
+      const auto length = prefix_.size();
+      prefix_ = path(name) + ".";
+      child.members(*this);
+      prefix_.resize(length);
+    }
+  }
+
+  const std::vector<Entry>& entries() const { return entries_; }
+
+  /// Calls `f(name, parameter)` for each parameter, of either type.
+  template <class F>
+  void for_parameters(F f) const {
+    for (const auto& [name, member] : entries_) {
+      if (const auto* single = std::get_if<Parameter<float>*>(&member)) f(name, **single);
+      if (const auto* twice = std::get_if<Parameter<double>*>(&member)) f(name, **twice);
+    }
+  }
+  /// Calls `f(name, tensor)` for each buffer, of either type.
+  template <class F>
+  void for_buffers(F f) const {
+    for (const auto& [name, member] : entries_) {
+      if (const auto* single = std::get_if<Tensor<float>*>(&member)) f(name, **single);
+      if (const auto* twice = std::get_if<Tensor<double>*>(&member)) f(name, **twice);
+    }
+  }
+
+ private:
+  std::string path(const std::string& name) const { return prefix_ + name; }
+
+  std::string prefix_;
+  std::vector<Entry> entries_;
+};
+
+/// The parameters of a model, in the order of their names' listing. `P` is double for networks of
+/// double, float for all others. Throws StateError where a parameter is of the other type.
+template <class P = float, HasMembers Model>
+ParameterList<P> parameters(Model& model) {
+  ParameterList<P> list;
+  Members(model).for_parameters([&](const std::string& name, auto& parameter) {
+    if constexpr (std::is_same_v<decltype(parameter), Parameter<P>&>) {
+      if (parameter.name().empty()) parameter.state()->name = name;
+      list.append(parameter.state());
+    } else {
+      throw StateError(Message("parameters", "the model has parameters of another type")
+                           .fact("asked for", type_name<P>())
+                           .fact("parameter", name)
+                           .hint("networks of double: nn::parameters<double>(model)"));
+    }
+  });
+  return list;
+}
+
+/// Names all parameters and gives each its first value, drawn from (seed, name): the same for every
+/// model in which a layer has that name and shape, whatever was built before it.
+template <HasMembers Model>
+void initialize(Model& model, std::uint64_t seed) {
+  Members(model).for_parameters([&](const std::string& name, auto& parameter) {
+    auto& state = *parameter.state();
+    state.name = name;
+    state.initialize(state.value, random::Key{seed}.fold(name));
+    state.initialized = true;
+    ++state.version;
+  });
+}
+
+/// The number of values that are trained.
+template <HasMembers Model>
+std::int64_t count_parameters(Model& model) {
+  std::int64_t total = 0;
+  Members(model).for_parameters([&](const auto&, auto& p) { total += p.value().size(); });
+  return total;
+}
+
+/// What those values take in memory or in a file, in bytes (they are float or double).
+template <HasMembers Model>
+std::int64_t parameter_bytes(Model& model) {
+  std::int64_t total = 0;
+  Members(model).for_parameters([&](const auto&, auto& p) {
+    total += p.value().size() * static_cast<std::int64_t>(sizeof(*p.value().data()));
+  });
+  return total;
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::nn

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <tinynet/nn/sequential.hpp>
+#include <tinynet/ops/arithmetic.hpp>
+#include <tinynet/ops/dropout.hpp>
+
+namespace tinynet::inline TINYNET_ABI::nn {
+
+/// body(x) + shortcut(x) (He et al. 2015). An empty shortcut is the identity; with `drop_path` the
+/// body is left out of a sample with that probability in training. What follows the sum (a relu, say)
+/// is the caller's.
+template <Scalar T>
+struct Residual {
+  Sequential<T> body, shortcut;
+  double drop_path = 0;
+
+  Variable<T> operator()(const Variable<T>& x, Context& ctx) {
+    const auto run = [&](const char* name, Sequential<T>& part) {
+      const Context::Scope scope(ctx, name);
+      return part(x, ctx);
+    };
+    const auto branch = run("body", body);
+    const auto past = run("shortcut", shortcut);
+    return ops::add(ops::drop_path(branch, drop_path, ctx), past, ctx);
+  }
+  void members(Members& m) {
+    m("body", body);
+    m("shortcut", shortcut);
+  }
+  Residual clone() const { return {body.clone(), shortcut.clone(), drop_path}; }
+};
+
+}  // namespace tinynet::inline TINYNET_ABI::nn

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <tinynet/nn/layer.hpp>
+
+namespace tinynet::inline TINYNET_ABI::nn {
+
+/// Layers one after another, named "0", "1", ... or as `add` says.
+///
+///     nn::Sequential<T> body(nn::Conv2d<T>({.in = 1, .out = 32, .padding = 1}), nn::Relu<T>());
+///     body.add("pool", nn::MaxPool2d<T>());
+template <Scalar T>
+struct Sequential {
+  std::vector<std::pair<std::string, Layer<T>>> layers;
+
+  Sequential() = default;
+  Sequential(Sequential&&) = default;
+  Sequential& operator=(Sequential&&) = default;
+  template <class... L>
+    requires(sizeof...(L) > 0 && !(std::is_same_v<std::remove_cvref_t<L>, Sequential> || ...))
+  explicit Sequential(L&&... each) {
+    (add(std::forward<L>(each)), ...);
+  }
+
+  /// Appends a layer and returns this, for chains.
+  Sequential& add(Layer<T> layer) { return add(std::to_string(layers.size()), std::move(layer)); }
+  Sequential& add(std::string name, Layer<T> layer) {
+    layers.emplace_back(std::move(name), std::move(layer));
+    return *this;
+  }
+
+  Variable<T> operator()(Variable<T> x, Context& ctx) {
+    for (auto& [name, layer] : layers) {
+      const Context::Scope scope(ctx, name);
+      x = layer(x, ctx);
+    }
+    return x;
+  }
+  void members(Members& m) {
+    for (auto& [name, layer] : layers) m(name, layer);
+  }
+  Sequential clone() const {
+    Sequential copy;
+    for (const auto& [name, layer] : layers) copy.add(name, layer.clone());
+    return copy;
+  }
+};
+
+}  // namespace tinynet::inline TINYNET_ABI::nn

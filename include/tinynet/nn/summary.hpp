@@ -1,0 +1,107 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <tinynet/autograd/variable.hpp>
+#include <tinynet/nn/members.hpp>
+
+namespace tinynet::inline TINYNET_ABI::nn {
+
+/// What a model does to an input, layer by layer, as one forward pass showed it.
+struct Summary {
+  struct Row {
+    std::string path, op;
+    Shape output;
+    std::int64_t parameters = 0;       // values trained here
+    std::int64_t bytes = 0;            // what they take
+    std::int64_t macs = 0;             // multiply-accumulates for this input
+    std::int64_t receptive_field = 1;  // side of the square of input pixels that one output sees
+  };
+  std::vector<Row> rows;
+  std::int64_t parameters = 0, bytes = 0, macs = 0;
+  std::int64_t receptive_field = 1;  // the largest
+};
+
+namespace detail {
+
+/// Follows sizes through the ops of a forward pass. The receptive field r and the distance j of
+/// neighbouring outputs, in input pixels, grow with each window: r += (k - 1) * d * j, then j *= s.
+class SummaryObserver final : public Observer {
+ public:
+  explicit SummaryObserver(Summary& summary) : summary_(summary) {}
+
+  void see(const Observation& seen) override {
+    Summary::Row row{seen.path, seen.op.name, seen.output.shape};
+    Reach reach;
+    for (const auto& input : seen.inputs) {
+      if (input.parameter) {
+        if (std::find(counted_.begin(), counted_.end(), input.id) != counted_.end()) continue;
+        counted_.push_back(input.id);
+        row.parameters += input.shape.elements();
+        row.bytes += static_cast<std::int64_t>(input.bytes);
+      } else if (const auto found = reach_.find(input.id); found != reach_.end()) {
+        reach.field = std::max(reach.field, found->second.field);
+        reach.jump = std::max(reach.jump, found->second.jump);
+      }
+    }
+    reach.field += (seen.op.kernel - 1) * seen.op.dilation * reach.jump;
+    reach.jump *= seen.op.stride;
+    reach_[seen.output.id] = reach;
+    row.receptive_field = reach.field;
+    row.macs = seen.op.macs;
+    summary_.parameters += row.parameters;
+    summary_.bytes += row.bytes;
+    summary_.macs += row.macs;
+    summary_.receptive_field = std::max(summary_.receptive_field, row.receptive_field);
+    summary_.rows.push_back(std::move(row));
+  }
+
+ private:
+  struct Reach {
+    std::int64_t field = 1, jump = 1;
+  };
+  Summary& summary_;
+  std::map<const void*, Reach> reach_;
+  std::vector<const void*> counted_;
+};
+
+}  // namespace detail
+
+/// Runs the model once on zeros and reports every op. `T` is the model's scalar; works before
+/// nn::initialize only for models without parameters.
+template <Scalar T = float, class Model>
+Summary summary(Model& model, const Shape& input) {
+  Summary result;
+  detail::SummaryObserver observer(result);
+  auto ctx = Context::evaluation();
+  ctx.observer = &observer;
+  model(Variable<T>(Tensor<T>::zeros(input)), ctx);
+  return result;
+}
+
+/// A table with one line an op and the totals.
+inline std::string to_string(const Summary& summary) {
+  std::string text;
+  const auto line = [&](const std::string& path, const std::string& op, const std::string& output,
+                        const std::string& parameters, const std::string& bytes,
+                        const std::string& macs, const std::string& field) {
+    char row[256];
+    std::snprintf(row, sizeof row, "%-28s %-20s %-20s %12s %12s %14s %6s\n", path.c_str(), op.c_str(),
+                  output.c_str(), parameters.c_str(), bytes.c_str(), macs.c_str(), field.c_str());
+    text += row;
+  };
+  line("layer", "op", "output", "parameters", "bytes", "MACs", "field");
+  for (const auto& row : summary.rows) {
+    line(row.path, row.op, to_string(row.output), std::to_string(row.parameters),
+         std::to_string(row.bytes), std::to_string(row.macs), std::to_string(row.receptive_field));
+  }
+  line("total", "", "", std::to_string(summary.parameters), std::to_string(summary.bytes),
+       std::to_string(summary.macs), std::to_string(summary.receptive_field));
+  return text;
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::nn

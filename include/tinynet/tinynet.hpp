@@ -1,0 +1,15 @@
+#pragma once
+
+/// Everything that needs xsimd alone, one include for each floor of docs/architecture.md. Beside it,
+/// each by its own header: tinynet/eigen.hpp.
+
+#include <tinynet/core.hpp>
+#include <tinynet/tensor.hpp>
+#include <tinynet/autograd.hpp>
+#include <tinynet/io.hpp>
+#include <tinynet/ops.hpp>
+#include <tinynet/data.hpp>
+#include <tinynet/nn.hpp>
+#include <tinynet/optim.hpp>
+#include <tinynet/models.hpp>
+#include <tinynet/train.hpp>
