@@ -1,0 +1,108 @@
+#pragma once
+
+#include <algorithm>
+
+#include <tinynet/core/scratch.hpp>
+#include <tinynet/kernels/conv2d/contract.hpp>
+
+/// The definition of the three passes: plain loops in the order of the formula, sums in
+/// `accumulate_t`. Everything else in this folder is compared with it.
+namespace tinynet::inline TINYNET_ABI::kernels::conv2d_reference {
+
+/// Calls f(output element, input element, weight element) for each product of the formula.
+template <class F>
+void for_each_product(const Conv2dGeometry& g, F&& f) {
+  const auto group_in = g.ic / g.groups, group_out = g.oc / g.groups;
+  for (std::int64_t n = 0; n < g.n; ++n)
+    for (std::int64_t oh = 0; oh < g.oh; ++oh)
+      for (std::int64_t ow = 0; ow < g.ow; ++ow)
+        for (std::int64_t oc = 0; oc < g.oc; ++oc)
+          for (std::int64_t kh = 0; kh < g.kh; ++kh)
+            for (std::int64_t kw = 0; kw < g.kw; ++kw) {
+              const auto ih = oh * g.stride - g.padding + kh * g.dilation;
+              const auto iw = ow * g.stride - g.padding + kw * g.dilation;
+              if (ih < 0 || ih >= g.h || iw < 0 || iw >= g.w) continue;
+              const auto y = ((n * g.oh + oh) * g.ow + ow) * g.oc + oc;
+              const auto x = ((n * g.h + ih) * g.w + iw) * g.ic + oc / group_out * group_in;
+              const auto w = ((oc * g.kh + kh) * g.kw + kw) * group_in;
+              for (std::int64_t ic = 0; ic < group_in; ++ic) f(y, x + ic, w + ic);
+            }
+}
+
+template <Scalar T>
+std::int64_t packed_bytes(const Conv2dGeometry& g) {
+  return g.oc * g.kh * g.kw * (g.ic / g.groups) * std::int64_t{sizeof(param_t<T>)};
+}
+
+/// A plain copy.
+template <Scalar T>
+void pack(std::byte* packed, std::span<const param_t<T>> w, const Conv2dGeometry&) {
+  std::copy(w.begin(), w.end(), reinterpret_cast<param_t<T>*>(packed));
+}
+
+/// Writes sums of type `A` as `T`, or adds them to what stands there.
+template <class T, class A>
+void store(std::span<T> to, Store store, std::span<const A> sums) {
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    to[i] = static_cast<T>(store == Store::add ? static_cast<A>(to[i]) + sums[i] : sums[i]);
+  }
+}
+
+template <Scalar T>
+void forward(std::span<T> y, std::span<const T> x, const std::byte* packed,
+             std::span<const param_t<T>> bias, const Conv2dGeometry& g) {
+  using A = accumulate_t<T>;
+  const auto* w = reinterpret_cast<const param_t<T>*>(packed);
+  Scratch scratch;
+  const auto sums = scratch.take<A>(static_cast<std::int64_t>(y.size()));
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    sums[i] = bias.empty() ? A(0) : bias[i % static_cast<std::size_t>(g.oc)];
+  }
+  for_each_product(g, [&](auto i, auto j, auto k) { sums[i] += static_cast<A>(x[j]) * w[k]; });
+  store<T, A>(y, Store::overwrite, sums);
+}
+
+template <Scalar T>
+void backward_input(std::span<T> dx, Store how, std::span<const T> dy, const std::byte* packed,
+                    const Conv2dGeometry& g) {
+  using A = accumulate_t<T>;
+  const auto* w = reinterpret_cast<const param_t<T>*>(packed);
+  Scratch scratch;
+  const auto sums = scratch.take<A>(static_cast<std::int64_t>(dx.size()));
+  std::fill(sums.begin(), sums.end(), A(0));
+  for_each_product(g, [&](auto i, auto j, auto k) { sums[j] += static_cast<A>(dy[i]) * w[k]; });
+  store<T, A>(dx, how, sums);
+}
+
+template <Scalar T>
+void backward_weight(std::span<param_t<T>> dw, Store how, std::span<const T> dy,
+                     std::span<const T> x, const Conv2dGeometry& g) {
+  using A = accumulate_t<T>;
+  Scratch scratch;
+  const auto sums = scratch.take<A>(static_cast<std::int64_t>(dw.size()));
+  std::fill(sums.begin(), sums.end(), A(0));
+  for_each_product(g, [&](auto i, auto j, auto k) {
+    sums[k] += static_cast<A>(dy[i]) * static_cast<A>(x[j]);
+  });
+  store<param_t<T>, A>(dw, how, sums);
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_reference
+
+namespace tinynet::inline TINYNET_ABI::kernels {
+
+template <Scalar T>
+inline constexpr Conv2dForward<T> conv2d_forward_reference = {
+    Path::reference, accepts_all, conv2d_reference::packed_bytes<T>, conv2d_reference::pack<T>,
+    conv2d_reference::forward<T>};
+
+template <Scalar T>
+inline constexpr Conv2dBackwardInput<T> conv2d_backward_input_reference = {
+    Path::reference, accepts_all, conv2d_reference::packed_bytes<T>, conv2d_reference::pack<T>,
+    conv2d_reference::backward_input<T>};
+
+template <Scalar T>
+inline constexpr Conv2dBackwardWeight<T> conv2d_backward_weight_reference = {
+    Path::reference, accepts_all, conv2d_reference::backward_weight<T>};
+
+}  // namespace tinynet::inline TINYNET_ABI::kernels

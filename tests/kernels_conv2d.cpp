@@ -1,0 +1,435 @@
+// Every version of the three convolution passes against the formula, over the option space.
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <tinynet/core/random.hpp>
+#include <tinynet/kernels/conv2d.hpp>
+
+namespace {
+
+using namespace tinynet;
+using namespace tinynet::kernels;
+
+struct Shape {
+  std::int64_t n, h, w, ic, oc, kh, kw, stride = 1, padding = 0, dilation = 1, groups = 1;
+};
+
+Conv2dGeometry geometry(const Shape& s) {
+  Conv2dGeometry g{.n = s.n, .h = s.h, .w = s.w, .ic = s.ic, .oc = s.oc, .kh = s.kh, .kw = s.kw,
+                   .stride = s.stride, .padding = s.padding, .dilation = s.dilation,
+                   .groups = s.groups};
+  g.oh = window_output(g.h, g.kh, g.stride, g.padding, g.dilation);
+  g.ow = window_output(g.w, g.kw, g.stride, g.padding, g.dilation);
+  return g;
+}
+
+std::string describe(const Conv2dGeometry& g) {
+  std::ostringstream text;
+  text << "x [" << g.n << ", " << g.h << ", " << g.w << ", " << g.ic << "] -> " << g.oc
+       << ", window " << g.kh << " x " << g.kw << ", stride " << g.stride << ", padding "
+       << g.padding << ", dilation " << g.dilation << ", groups " << g.groups;
+  return text.str();
+}
+
+/// Values that every scalar type holds exactly, so that one truth serves all of them: 8 significant
+/// bits in [1/16, 2), either sign.
+std::vector<double> values(std::size_t count, random::Key key) {
+  std::vector<double> result(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto word = random::bits(key, i);
+    const double mantissa = 128 + (word & 127);
+    result[i] = std::ldexp(word & 128 ? mantissa : -mantissa, -11 + static_cast<int>(word >> 8 & 3));
+  }
+  return result;
+}
+
+template <class T>
+std::vector<T> as(const std::vector<double>& from) {
+  std::vector<T> result(from.size());
+  for (std::size_t i = 0; i < from.size(); ++i) result[i] = static_cast<T>(from[i]);
+  return result;
+}
+
+std::vector<double> magnitudes(std::vector<double> from) {
+  for (auto& value : from) value = std::abs(value);
+  return from;
+}
+
+/// Operands of all passes, and the results in double with the sums of |products| that bound the
+/// error of any other way to compute them.
+struct Truth {
+  Conv2dGeometry g;
+  std::vector<double> x, w, b, dy;
+  std::vector<double> y, dx, dw;
+  std::vector<double> y_bound, dx_bound, dw_bound;
+
+  explicit Truth(const Conv2dGeometry& geometry, random::Key key = {7}) : g(geometry) {
+    const auto count = [](auto... sizes) { return static_cast<std::size_t>((sizes * ...)); };
+    x = values(count(g.n, g.h, g.w, g.ic), key.fold("x"));
+    w = values(count(g.oc, g.kh, g.kw, g.ic / g.groups), key.fold("w"));
+    b = values(count(g.oc), key.fold("b"));
+    dy = values(count(g.n, g.oh, g.ow, g.oc), key.fold("dy"));
+    y = y_bound = std::vector<double>(dy.size());
+    dx = dx_bound = std::vector<double>(x.size());
+    dw = dw_bound = std::vector<double>(w.size());
+    compute(y, dx, dw, x, w, b, dy);
+    compute(y_bound, dx_bound, dw_bound, magnitudes(x), magnitudes(w), magnitudes(b),
+            magnitudes(dy));
+  }
+
+ private:
+  using Values = std::vector<double>;
+  void compute(Values& y_, Values& dx_, Values& dw_, const Values& x_, const Values& w_,
+               const Values& b_, const Values& dy_) const {
+    const auto* packed = reinterpret_cast<const std::byte*>(w_.data());
+    conv2d_reference::forward<double>(y_, x_, packed, b_, g);
+    conv2d_reference::backward_input<double>(dx_, Store::overwrite, dy_, packed, g);
+    conv2d_reference::backward_weight<double>(dw_, Store::overwrite, dy_, x_, g);
+  }
+};
+
+/// The largest error in units of its bound.
+///
+/// A sum of `terms` products in any order, with or without FMA, starting from a bias and with what
+/// was there added, errs by at most (terms + 2) u per unit of sum |products| (Higham, Accuracy and
+/// Stability, section 3.1; u is half of epsilon). The truth has the same bound in double: for T =
+/// double the two add up to epsilon, which is therefore what is used throughout. Rounding to T adds
+/// half an epsilon of T of the result, or half of float16's smallest step, 2^-24.
+template <class T, class Stored>
+double worst_error(const std::vector<Stored>& result, const std::vector<double>& truth,
+                   const std::vector<double>& bound, const std::vector<double>* before,
+                   std::int64_t terms) {
+  const double sum_epsilon = std::numeric_limits<accumulate_t<T>>::epsilon();
+  const double epsilon = static_cast<double>(std::numeric_limits<Stored>::epsilon());
+  double worst = 0;
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    const double old = before ? (*before)[i] : 0;
+    const double expected = truth[i] + old;
+    const double sum_error =
+        static_cast<double>(terms + 2) * sum_epsilon * (bound[i] + std::abs(old));
+    const double allowed = sum_error * (1 + epsilon) + epsilon / 2 * std::abs(expected) +
+                           (std::is_same_v<Stored, float16> ? 0x1p-25 : 0);
+    const double error = std::abs(static_cast<double>(result[i]) - expected);
+    if (!(error <= allowed)) {
+      const double ratio = allowed > 0 ? error / allowed : HUGE_VAL;
+      worst = std::isnan(ratio) ? HUGE_VAL : std::max(worst, ratio);
+    } else if (allowed > 0) {
+      worst = std::max(worst, error / allowed);
+    }
+  }
+  return worst;
+}
+
+/// An output between guards: NaN inside, so that an element left unwritten shows, and a pattern
+/// behind, so that one too many shows.
+template <class T>
+struct Output {
+  static constexpr std::size_t guard = 64;
+  std::vector<T> memory;
+
+  explicit Output(std::size_t count)
+      : memory(count + guard, static_cast<T>(std::numeric_limits<float>::quiet_NaN())) {}
+  Output(std::size_t count, const std::vector<double>& before) : Output(count) {
+    const auto old = as<T>(before);
+    std::copy(old.begin(), old.end(), memory.begin());
+  }
+  std::span<T> span() { return std::span(memory).first(memory.size() - guard); }
+  std::vector<T> result() const { return {memory.begin(), memory.end() - guard}; }
+  bool guard_intact() const {
+    for (auto i = memory.size() - guard; i < memory.size(); ++i) {
+      const auto value = static_cast<double>(memory[i]);
+      if (!std::isnan(value)) return false;
+    }
+    return true;
+  }
+};
+
+template <class T>
+Buffer packed(const auto& version, const std::vector<double>& w, const Conv2dGeometry& g) {
+  Buffer buffer(static_cast<std::size_t>(version.packed_bytes(g)));
+  version.pack(buffer.data(), as<param_t<T>>(w), g);
+  return buffer;
+}
+
+template <class T>
+std::vector<T> run_forward(const Conv2dForward<T>& version, const Truth& truth, bool bias) {
+  const auto weights = packed<T>(version, truth.w, truth.g);
+  const auto x = as<T>(truth.x);
+  const auto b = as<param_t<T>>(bias ? truth.b : std::vector<double>{});
+  Output<T> y(truth.y.size());
+  version.run(y.span(), x, weights.data(), b, truth.g);
+  CHECK(y.guard_intact());
+  return y.result();
+}
+
+template <class T>
+std::vector<T> run_backward_input(const Conv2dBackwardInput<T>& version, const Truth& truth,
+                                  const std::vector<double>* before) {
+  const auto weights = packed<T>(version, truth.w, truth.g);
+  const auto dy = as<T>(truth.dy);
+  auto dx = before ? Output<T>(truth.dx.size(), *before) : Output<T>(truth.dx.size());
+  version.run(dx.span(), before ? Store::add : Store::overwrite, dy, weights.data(), truth.g);
+  CHECK(dx.guard_intact());
+  return dx.result();
+}
+
+template <class T>
+std::vector<param_t<T>> run_backward_weight(const Conv2dBackwardWeight<T>& version,
+                                            const Truth& truth,
+                                            const std::vector<double>* before) {
+  const auto dy = as<T>(truth.dy), x = as<T>(truth.x);
+  using P = param_t<T>;
+  auto dw = before ? Output<P>(truth.dw.size(), *before) : Output<P>(truth.dw.size());
+  version.run(dw.span(), before ? Store::add : Store::overwrite, dy, x, truth.g);
+  CHECK(dw.guard_intact());
+  return dw.result();
+}
+
+template <class T>
+void check_forward(const Truth& truth) {
+  const auto& g = truth.g;
+  for (const auto& version : conv2d_forward_versions<T>) {
+    if (version.refuses(g)) continue;
+    INFO(type_name<T>() << ", " << path_name(version.path) << ": " << describe(g));
+    const auto y = run_forward(version, truth, true);
+    const auto terms = g.kh * g.kw * (g.ic / g.groups);
+    CHECK(worst_error<T>(y, truth.y, truth.y_bound, nullptr, terms) <= 1);
+  }
+}
+
+template <class T>
+void check_backward_input(const Truth& truth) {
+  const auto& g = truth.g;
+  const auto before = values(truth.dx.size(), {3});
+  for (const auto& version : conv2d_backward_input_versions<T>) {
+    if (version.refuses(g)) continue;
+    INFO(type_name<T>() << ", " << path_name(version.path) << ": " << describe(g));
+    const auto terms = g.kh * g.kw * (g.oc / g.groups);
+    const auto dx = run_backward_input(version, truth, nullptr);
+    CHECK(worst_error<T>(dx, truth.dx, truth.dx_bound, nullptr, terms) <= 1);
+    const auto added = run_backward_input(version, truth, &before);
+    CHECK(worst_error<T>(added, truth.dx, truth.dx_bound, &before, terms) <= 1);
+  }
+}
+
+template <class T>
+void check_backward_weight(const Truth& truth) {
+  const auto& g = truth.g;
+  const auto before = values(truth.dw.size(), {4});
+  for (const auto& version : conv2d_backward_weight_versions<T>) {
+    if (version.refuses(g)) continue;
+    INFO(type_name<T>() << ", " << path_name(version.path) << ": " << describe(g));
+    const auto terms = g.n * g.oh * g.ow;
+    const auto dw = run_backward_weight(version, truth, nullptr);
+    CHECK(worst_error<T>(dw, truth.dw, truth.dw_bound, nullptr, terms) <= 1);
+    const auto added = run_backward_weight(version, truth, &before);
+    CHECK(worst_error<T>(added, truth.dw, truth.dw_bound, &before, terms) <= 1);
+  }
+}
+
+template <class... Types, class F>
+void for_types(F&& f) {
+  (f.template operator()<Types>(), ...);
+}
+
+void check_all(const Truth& truth) {
+  for_types<float, double, bfloat16, float16>([&]<class T>() {
+    check_forward<T>(truth);
+    check_backward_input<T>(truth);
+    check_backward_weight<T>(truth);
+  });
+}
+
+/// Shapes that walk the option space: each window with each stride, padding and dilation that fits,
+/// the channels and image sizes taken in turn.
+std::vector<Conv2dGeometry> option_space() {
+  const std::int64_t channels[] = {1, 3, 15, 16, 17, 31, 32, 33, 64};
+  std::vector<Conv2dGeometry> shapes;
+  std::size_t turn = 0;
+  for (const std::int64_t window : {1, 2, 3, 5, 7})
+    for (const std::int64_t stride : {1, 2, 3})
+      for (const std::int64_t padding : {0, 1, 2, 3})
+        for (const std::int64_t dilation : {1, 2, 3}) {
+          if (window == 1 && dilation > 1) continue;
+          const auto reach = dilation * (window - 1) + 1;
+          const auto h = std::max<std::int64_t>(reach - 2 * padding, 1) +
+                         static_cast<std::int64_t>(turn % 6);
+          const auto ic = channels[turn % 9], oc = channels[turn / 9 % 9 * 4 % 9];
+          const auto groups = turn % 5 == 4 ? std::gcd(ic, oc) : 1;
+          shapes.push_back(geometry({.n = turn % 3 ? 1 : 3, .h = h, .w = h + 1, .ic = ic, .oc = oc,
+                                     .kh = window, .kw = window, .stride = stride,
+                                     .padding = padding, .dilation = dilation, .groups = groups}));
+          ++turn;
+        }
+  return shapes;
+}
+
+}  // namespace
+
+TEST_CASE("a correlation worked by hand") {
+  // [1 2 3; 4 5 6; 7 8 9] with [1 2; 3 4], stride 1, no padding
+  const Conv2dGeometry g = geometry({.n = 1, .h = 3, .w = 3, .ic = 1, .oc = 1, .kh = 2, .kw = 2});
+  const std::vector<float> x = {1, 2, 3, 4, 5, 6, 7, 8, 9}, w = {1, 2, 3, 4}, b = {10};
+  for (const auto& version : conv2d_forward_versions<float>) {
+    Buffer packed(static_cast<std::size_t>(version.packed_bytes(g)));
+    version.pack(packed.data(), w, g);
+    std::vector<float> y(4);
+    version.run(y, x, packed.data(), b, g);
+    CHECK(y == std::vector<float>{47, 57, 77, 87});
+    version.run(y, x, packed.data(), {}, g);
+    CHECK(y == std::vector<float>{37, 47, 67, 77});
+  }
+  const std::vector<float> dy = {1, 10, 100, 1000};
+  for (const auto& version : conv2d_backward_input_versions<float>) {
+    Buffer packed(static_cast<std::size_t>(version.packed_bytes(g)));
+    version.pack(packed.data(), w, g);
+    std::vector<float> dx(9);
+    version.run(dx, Store::overwrite, dy, packed.data(), g);
+    CHECK(dx == std::vector<float>{1, 12, 20, 103, 1234, 2040, 300, 3400, 4000});
+  }
+  for (const auto& version : conv2d_backward_weight_versions<float>) {
+    std::vector<float> dw(4);
+    version.run(dw, Store::overwrite, dy, x, g);
+    CHECK(dw == std::vector<float>{5421, 6532, 8754, 9865});
+  }
+}
+
+TEST_CASE("gradients are the transposed map") {
+  // <dy, conv(x, w)> = <dx, x> = <dw, w>, whatever the options
+  for (const auto& g : option_space()) {
+    INFO(describe(g));
+    const Truth truth(g);
+    const auto dot = [](const auto& a, const auto& b) {
+      double sum = 0;
+      for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+      return sum;
+    };
+    const auto scale = dot(magnitudes(truth.dy), truth.y_bound);
+    const auto allowed = doctest::Approx(0).scale(scale).epsilon(1e-12);
+    for (std::size_t i = 0; i < conv2d_forward_versions<double>.size(); ++i) {
+      const auto y = run_forward(conv2d_forward_versions<double>[i], truth, false);
+      const auto dx = run_backward_input(conv2d_backward_input_versions<double>[i], truth, nullptr);
+      const auto dw =
+          run_backward_weight(conv2d_backward_weight_versions<double>[i], truth, nullptr);
+      CHECK(dot(truth.dy, y) - dot(dx, truth.x) == allowed);
+      CHECK(dot(truth.dy, y) - dot(dw, truth.w) == allowed);
+    }
+  }
+}
+
+TEST_CASE("every version agrees with the formula over the option space") {
+  for (const auto& g : option_space()) check_all(Truth(g));
+}
+
+TEST_CASE("every version agrees with the formula on chosen shapes") {
+  for (const auto& shape : {
+           Shape{.n = 2, .h = 28, .w = 28, .ic = 1, .oc = 16, .kh = 5, .kw = 5, .padding = 2},
+           Shape{.n = 1, .h = 32, .w = 32, .ic = 3, .oc = 33, .kh = 3, .kw = 3, .padding = 1},
+           Shape{.n = 9, .h = 7, .w = 7, .ic = 32, .oc = 64, .kh = 3, .kw = 3, .padding = 1},
+           Shape{.n = 17, .h = 2, .w = 1, .ic = 64, .oc = 31, .kh = 3, .kw = 3, .padding = 1},
+           Shape{.n = 5, .h = 14, .w = 14, .ic = 32, .oc = 48, .kh = 1, .kw = 1, .stride = 2},
+           Shape{.n = 1, .h = 40, .w = 3, .ic = 17, .oc = 15, .kh = 7, .kw = 1, .stride = 2},
+           // pixels that no output reads: their gradient is zero and must be written
+           Shape{.n = 2, .h = 11, .w = 12, .ic = 5, .oc = 6, .kh = 1, .kw = 1, .stride = 3},
+           Shape{.n = 2, .h = 10, .w = 9, .ic = 4, .oc = 3, .kh = 2, .kw = 2, .stride = 3},
+           Shape{.n = 1, .h = 9, .w = 9, .ic = 3, .oc = 2, .kh = 2, .kw = 2, .stride = 2,
+                 .dilation = 2},
+           // windows that touch nothing but padding
+           Shape{.n = 1, .h = 1, .w = 1, .ic = 3, .oc = 4, .kh = 2, .kw = 2, .stride = 4,
+                 .padding = 3},
+           // one output; one channel a group
+           Shape{.n = 3, .h = 5, .w = 5, .ic = 18, .oc = 9, .kh = 5, .kw = 5, .groups = 9},
+           Shape{.n = 2, .h = 6, .w = 5, .ic = 33, .oc = 33, .kh = 3, .kw = 3, .stride = 2,
+                 .padding = 1, .groups = 33},
+       }) {
+    check_all(Truth(geometry(shape)));
+  }
+}
+
+TEST_CASE("random shapes agree with the formula") {
+  random::Generator draw({20240607});
+  const auto upto = [&](std::uint32_t most) { return std::int64_t{1} + draw.below(most); };
+  for (int i = 0; i < 200; ++i) {
+    Shape shape{};
+    do {
+      shape = {.n = upto(4), .h = upto(12), .w = upto(12), .ic = upto(20), .oc = upto(40),
+               .kh = upto(5), .kw = upto(5), .stride = upto(4),
+               .padding = upto(5) - 1, .dilation = upto(3)};
+      if (draw.chance(0.3f)) {
+        shape.groups = upto(4);
+        shape.ic = (shape.ic + 3) / 4 * shape.groups;
+        shape.oc = (shape.oc + 3) / 4 * shape.groups;
+      }
+    } while (geometry(shape).oh < 1 || geometry(shape).ow < 1);
+    const Truth truth(geometry(shape), random::Key{static_cast<std::uint64_t>(i)});
+    const auto check = [&]<class T>() {
+      check_forward<T>(truth);
+      check_backward_input<T>(truth);
+      check_backward_weight<T>(truth);
+    };
+    switch (i % 4) {  // all four would quadruple the time for little more
+      case 0: check.operator()<float>(); break;
+      case 1: check.operator()<bfloat16>(); break;
+      case 2: check.operator()<float16>(); break;
+      default: check.operator()<double>(); break;
+    }
+  }
+}
+
+TEST_CASE("the number of threads does not change a bit") {
+  const auto before = num_threads();
+  for (const auto& shape : {
+           Shape{.n = 1, .h = 28, .w = 28, .ic = 16, .oc = 96, .kh = 3, .kw = 3, .padding = 1},
+           Shape{.n = 33, .h = 9, .w = 7, .ic = 17, .oc = 40, .kh = 3, .kw = 3, .stride = 2,
+                 .padding = 1},
+           Shape{.n = 13, .h = 4, .w = 4, .ic = 64, .oc = 128, .kh = 3, .kw = 3, .padding = 1},
+           Shape{.n = 5, .h = 12, .w = 12, .ic = 12, .oc = 20, .kh = 5, .kw = 5, .padding = 2,
+                 .groups = 4},
+       }) {
+    const Truth truth(geometry(shape));
+    for_types<float, double, bfloat16, float16>([&]<class T>() {
+      const auto bytes_equal = [](const auto& a, const auto& b) {
+        return std::memcmp(a.data(), b.data(), a.size() * sizeof(a[0])) == 0;
+      };
+      const auto& forward = conv2d_forward<T>(truth.g);
+      const auto& backward_input = conv2d_backward_input<T>(truth.g);
+      const auto& backward_weight = conv2d_backward_weight<T>(truth.g);
+      set_num_threads(1);
+      const auto y = run_forward(forward, truth, true);
+      const auto dx = run_backward_input(backward_input, truth, nullptr);
+      const auto dw = run_backward_weight(backward_weight, truth, nullptr);
+      for (const int threads : {2, 3, 4, 8}) {
+        INFO(type_name<T>() << ", " << threads << " threads: " << describe(truth.g));
+        set_num_threads(threads);
+        CHECK(bytes_equal(y, run_forward(forward, truth, true)));
+        CHECK(bytes_equal(dx, run_backward_input(backward_input, truth, nullptr)));
+        CHECK(bytes_equal(dw, run_backward_weight(backward_weight, truth, nullptr)));
+      }
+    });
+  }
+  set_num_threads(before);
+}
+
+TEST_CASE("an output of the forward pass does not depend on the rest of the batch") {
+  const Truth all(geometry({.n = 5, .h = 7, .w = 7, .ic = 16, .oc = 33, .kh = 3, .kw = 3,
+                            .padding = 1}));
+  const auto batch = run_forward(conv2d_forward<float>(all.g), all, true);
+  Truth one = all;
+  one.g.n = 1;
+  const auto image = one.y.size() / 5, input = one.x.size() / 5;
+  for (std::size_t n = 0; n < 5; ++n) {
+    one.x.assign(all.x.begin() + static_cast<std::ptrdiff_t>(n * input),
+                 all.x.begin() + static_cast<std::ptrdiff_t>((n + 1) * input));
+    one.y.resize(image);
+    const auto alone = run_forward(conv2d_forward<float>(one.g), one, true);
+    CHECK(std::equal(alone.begin(), alone.end(),
+                     batch.begin() + static_cast<std::ptrdiff_t>(n * image)));
+  }
+}
