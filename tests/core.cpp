@@ -178,7 +178,7 @@ TEST_SUITE("memory") {
     CHECK(c.unique());
     CHECK_FALSE(a);  // NOLINT: moved from
     a = c;
-    a = a;
+    a = Buffer(a);
     CHECK(a.data() == c.data());
     CHECK_FALSE(Buffer().unique());
   }

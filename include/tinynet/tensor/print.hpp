@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdio>
+#include <limits>
 #include <ostream>
 #include <string>
 
@@ -55,13 +56,13 @@ template <class T>
 std::string to_string(const Tensor<T>& tensor) {
   std::string out = std::string("Tensor<") + type_name<T>() + "> " + to_string(tensor.shape());
   if (tensor.empty()) return out + "  empty";
-  double low = static_cast<double>(tensor.data()[0]), high = low, total = 0;
+  double low = std::numeric_limits<double>::quiet_NaN(), high = low, total = 0;
   std::int64_t odd = 0;
   for (const auto value : tensor.span()) {
     const auto x = static_cast<double>(value);
     if (!(x - x == 0)) ++odd;
-    if (x < low) low = x;
-    if (x > high) high = x;
+    if (x == x && !(x >= low)) low = x;  // the first number replaces NaN, no NaN replaces a number
+    if (x == x && !(x <= high)) high = x;
     total += x;
   }
   out += "  min " + detail::element_text(low) + "  max " + detail::element_text(high) + "  mean " +
