@@ -45,6 +45,13 @@ inline std::atomic<Path>& path_limit() {
   }();
   return limit;
 }
+
+/// Not inline in `choose`: there it would be compiled once for each kernel and type.
+[[gnu::noinline, gnu::cold]] inline void trace_choice(const char* kernel, Path path,
+                                                      const char* refusal) {
+  const std::string name = path_name(path);
+  trace(std::string(kernel) + ": " + (refusal ? "not " + name + ", " + refusal : name));
+}
 }  // namespace detail
 
 /// The fastest path that may be used: what TINYNET_KERNELS says, else all.
@@ -70,13 +77,8 @@ const auto& choose(const char* kernel, const Versions& versions, const Geometry&
     const bool last = &version == &versions.back();
     const char* refusal = version.path > limit && !last ? "not allowed by TINYNET_KERNELS"
                                                         : version.refuses(g);
-    if (!refusal || last) {
-      if (tracing()) trace(std::string(kernel) + ": " + path_name(version.path));
-      return version;
-    }
-    if (tracing()) {
-      trace(std::string(kernel) + ": not " + path_name(version.path) + ", " + refusal);
-    }
+    if (tracing()) detail::trace_choice(kernel, version.path, last ? nullptr : refusal);
+    if (!refusal || last) return version;
   }
   return versions.back();
 }
