@@ -27,7 +27,7 @@ void Variable<T>::backward(const Tensor<T>& seed) const {
                          .fact("came", seed.shape()));
   }
   auto nodes = std::move(node_->tape->nodes);
-  node_->gradient = seed.unique() ? seed.buffer() : seed.clone().buffer();
+  node_->gradient = seed.clone().buffer();  // ops may hand it on, and the seed is the caller's
   // Ops are recorded after what they read, so the tape backwards is a topological order. A closure is
   // freed as soon as it has run, and with it the activations that it alone kept.
   for (; !nodes.empty(); nodes.pop_back()) {

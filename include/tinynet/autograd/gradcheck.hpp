@@ -21,7 +21,7 @@ struct Gradcheck {
 struct GradcheckOptions {
   double tolerance = 1e-6;
   double step = 1e-5;       // central differences err by step^2 and by 2^-52 / step
-  std::int64_t elements = 64;  // of each input, spread evenly; all where there are fewer
+  std::int64_t elements = 64;  // of each input, one at random in each of as many equal parts
 };
 
 /// Compares the gradients of `f` with central differences in double precision. `f` takes a vector of
@@ -65,8 +65,12 @@ Gradcheck gradcheck(F f, const std::vector<Tensor<double>>& inputs, GradcheckOpt
       return {false, 0, "the gradient of input " + std::to_string(k) + " " + to_string(x.shape()) +
                             " is zero throughout: nothing was checked"};
     }
-    const auto stride = std::max<std::int64_t>(1, x.size() / options.elements);
-    for (std::int64_t i = 0; i < x.size(); i += stride) {
+    const auto parts = std::min(x.size(), options.elements);
+    for (std::int64_t part = 0; part < parts; ++part) {
+      // An even stride would meet the same few channels again and again.
+      const auto begin = part * x.size() / parts, end = (part + 1) * x.size() / parts;
+      const auto i = begin + random::below(key.fold(k), static_cast<std::uint64_t>(part),
+                                           static_cast<std::uint32_t>(end - begin));
       const double before = x.data()[i];
       x.data()[i] = before + options.step;
       const double above = value(point);
