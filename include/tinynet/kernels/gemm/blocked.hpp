@@ -81,7 +81,7 @@ GemmCut cut_gemm(const GemmGeometry& g) {
 
   cut.rows = even_piece(g.m, cut.row_blocks, Tile::rows);
   cut.cols = even_piece(g.n, cut.col_blocks, Tile::cols);
-  cut.depth = even_piece(g.k, cut.parts, Tile::depth_step);
+  cut.depth = std::max(even_piece(g.k, cut.parts, Tile::depth_step), Tile::depth_step);
   cut.row_blocks = pieces(g.m, cut.rows);
   cut.col_blocks = pieces(g.n, cut.cols);
   cut.parts = std::max<std::int64_t>(pieces(g.k, cut.depth), 1);

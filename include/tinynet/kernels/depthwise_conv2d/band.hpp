@@ -1,0 +1,105 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+
+#include <tinynet/core/scratch.hpp>
+#include <tinynet/core/simd.hpp>
+
+/// Some rows of an image, copied for a depthwise kernel.
+///
+/// A row of pixels with their channels is one flat axis of vectors: lane i belongs to channel i % c
+/// wherever a vector starts, so that no width of image and no number of channels has tails within a
+/// row. That needs zeros around the image, weights repeated along the axis, and, for a stride, the
+/// columns that one tap reads side by side.
+namespace tinynet::inline TINYNET_ABI::kernels::depthwise {
+
+/// Converts `count` elements.
+template <class T, class X>
+void widen_row(X* to, const T* from, std::int64_t count) {
+  constexpr auto width = simd::width<X>;
+  std::int64_t i = 0;
+  for (; i + width <= count; i += width) simd::store(to + i, simd::load(from + i));
+  if (i < count) simd::store_partial(to + i, simd::load_partial(from + i, count - i), count - i);
+}
+
+/// Writes one vector of sums, or what is left of one.
+template <class T, class X>
+void put(T* to, simd::batch<X> x, std::int64_t left, Store store) {
+  if (left >= simd::width<X>) {
+    if (store == Store::add) x = x + simd::load(to);
+    simd::store(to, x);
+  } else {
+    if (store == Store::add) x = x + simd::load_partial(to, left);
+    simd::store_partial(to, x, left);
+  }
+}
+
+/// The shape of a band: source column of (phase f, column q) is q * stride + f - left.
+struct BandShape {
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;    // of each phase
+  std::int64_t stride = 1;  // phases: columns are dealt out to `stride` groups
+  std::int64_t left = 0;    // zero columns in front; negative where columns are left out
+  std::int64_t c = 0;
+
+  std::int64_t row_size() const { return stride * cols * c; }
+  /// Where the source column `column - left` of a row stands.
+  std::int64_t offset(std::int64_t column) const {
+    return (column % stride * cols + column / stride) * c;
+  }
+};
+
+/// Copies rows [first, first + rows) of an image [h, w, c]; what lies outside of it becomes zero.
+/// A vector that starts in a row is read to its end, so that `to` should come from Scratch, which
+/// has readable memory behind it.
+template <class T, class X>
+void copy_band(X* to, const T* image, std::int64_t h, std::int64_t w, std::int64_t first,
+               const BandShape& band) {
+  const auto c = band.c;
+  for (std::int64_t row = first; row < first + band.rows; ++row, to += band.row_size()) {
+    if (row < 0 || row >= h) {
+      std::fill(to, to + band.row_size(), X(0));
+      continue;
+    }
+    const T* from = image + row * w * c;
+    if (band.stride == 1) {
+      const auto begin = std::clamp<std::int64_t>(band.left, 0, band.cols);
+      const auto end = std::clamp<std::int64_t>(w + band.left, begin, band.cols);
+      std::fill(to, to + begin * c, X(0));
+      widen_row(to + begin * c, from + (begin - band.left) * c, (end - begin) * c);
+      std::fill(to + end * c, to + band.cols * c, X(0));
+      continue;
+    }
+    for (std::int64_t column = 0; column < band.cols * band.stride; ++column) {
+      const auto source = column - band.left;
+      X* pixel = to + band.offset(column);
+      if (source >= 0 && source < w) widen_row(pixel, from + source * c, c);
+      else std::fill(pixel, pixel + c, X(0));
+    }
+  }
+}
+
+/// The weights of a window as rows: row t holds tap t for channels 0 .. c - 1, 0, 1, ... so that a
+/// vector may begin at any channel.
+template <class X>
+struct WeightRows {
+  const X* data = nullptr;
+  std::int64_t step = 0;
+};
+
+template <class X>
+WeightRows<X> repeat_weights(Scratch& scratch, std::span<const X> w, std::int64_t c,
+                             std::int64_t taps) {
+  const auto step = c + simd::width<X> - 1;
+  const auto rows = scratch.take<X>(taps * step);
+  for (std::int64_t t = 0; t < taps; ++t) {
+    for (std::int64_t j = 0; j < step; ++j) {
+      rows[t * step + j] = w.empty() ? X(0) : w[j % c * taps + t];
+    }
+  }
+  return {rows.data(), step};
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::kernels::depthwise

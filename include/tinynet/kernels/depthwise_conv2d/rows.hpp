@@ -1,0 +1,133 @@
+#pragma once
+
+#include <numeric>
+#include <utility>
+
+#include <tinynet/kernels/depthwise_conv2d/band.hpp>
+
+/// The two inner loops of depthwise convolution, along the flat axis of a row.
+namespace tinynet::inline TINYNET_ABI::kernels::depthwise {
+
+/// What a row of results is summed from: tap t reads the band at `offsets[t]`, and its weights are
+/// row `weight_of[t]`.
+template <class X>
+struct Taps {
+  const std::int64_t* offsets = nullptr;
+  const std::int64_t* weight_of = nullptr;
+  std::int64_t count = 0;
+};
+
+/// One row of a band for each of `Row...`, `step` apart, to rows of results `to_step` apart:
+///
+///   to[i] = bias[i % c] + sum_t weights[t][i % c] * from[offsets[t] + i]      0 <= i < size
+///
+/// Several rows at once, because then a weight is loaded once for all of them.
+template <class T, class X, std::size_t... Row>
+void correlate_rows(std::index_sequence<Row...>, T* to, std::int64_t to_step, std::int64_t size,
+                    Store store, const X* from, std::int64_t step, const Taps<X>& taps,
+                    WeightRows<X> weights, WeightRows<X> bias, std::int64_t c) {
+  constexpr auto width = simd::width<X>;
+  for (std::int64_t i = 0, channel = 0; i < size; i += width) {
+    simd::batch<X> sums[sizeof...(Row)];
+    ((sums[Row] = simd::load(bias.data + channel)), ...);
+    for (std::int64_t t = 0; t < taps.count; ++t) {
+      const auto w = simd::load(weights.data + taps.weight_of[t] * weights.step + channel);
+      const X* x = from + taps.offsets[t] + i;
+      ((sums[Row] = simd::fma(w, simd::load(x + Row * step), sums[Row])), ...);
+    }
+    (put(to + Row * to_step + i, sums[Row], size - i, store), ...);
+    channel += width % c;
+    if (channel >= c) channel -= c;
+  }
+}
+
+/// The same for any number of rows.
+template <class T, class X>
+void correlate(std::int64_t rows, T* to, std::int64_t to_step, std::int64_t size, Store store,
+               const X* from, std::int64_t step, const Taps<X>& taps, WeightRows<X> weights,
+               WeightRows<X> bias, std::int64_t c) {
+  std::int64_t row = 0;
+  for (; row + 4 <= rows; row += 4) {
+    correlate_rows(std::make_index_sequence<4>(), to + row * to_step, to_step, size, store,
+                   from + row * step, step, taps, weights, bias, c);
+  }
+  for (; row < rows; ++row) {
+    correlate_rows(std::make_index_sequence<1>(), to + row * to_step, to_step, size, store,
+                   from + row * step, step, taps, weights, bias, c);
+  }
+}
+
+/// Sums of products of two rows for each tap, kept apart by place in the vector: after
+/// lcm(c, width) elements the channels return to the same lanes.
+template <class X>
+struct WeightSums {
+  static constexpr std::int64_t group = 9;  // taps whose sums stay in registers together
+
+  std::int64_t c, taps, groups, period;
+  X* sums;  // [period, groups, group, width]
+
+  WeightSums(Scratch& scratch, std::int64_t channels, std::int64_t window)
+      : c(channels),
+        taps(window),
+        groups((window + group - 1) / group),
+        period(channels / std::gcd(channels, simd::width<X>)),
+        sums(scratch.take<X>(size()).data()) {
+    std::fill(sums, sums + size(), X(0));
+  }
+  std::int64_t size() const { return period * groups * group * simd::width<X>; }
+
+  /// sums[t] += dy[i] * x[offsets[t] + i] over `rows` rows of `row_size` elements. `offsets` has
+  /// groups * group entries; the surplus ones repeat any other.
+  template <class T>
+  void add(std::int64_t rows, const T* dy, std::int64_t row_size, const X* x, std::int64_t x_step,
+           const std::int64_t* offsets) {
+    constexpr auto width = simd::width<X>;
+    for (std::int64_t place = 0; place < period; ++place) {
+      if (place * width >= row_size) break;
+      for (std::int64_t g = 0; g < groups; ++g) {
+        add_group(std::make_index_sequence<group>(), sums + (place * groups + g) * group * width,
+                  rows, dy, row_size, place * width, x, x_step, offsets + g * group);
+      }
+    }
+  }
+
+  /// dw[c, taps] = the sums over lanes and places.
+  void fold(X* dw) const {
+    constexpr auto width = simd::width<X>;
+    std::fill(dw, dw + c * taps, X(0));
+    for (std::int64_t place = 0; place < period; ++place) {
+      for (std::int64_t t = 0; t < taps; ++t) {
+        const X* lanes = sums + (place * groups * group + t) * width;
+        for (std::int64_t j = 0; j < width; ++j) {
+          dw[(place * width + j) % c * taps + t] += lanes[j];
+        }
+      }
+    }
+  }
+
+ private:
+  template <class T, std::size_t... Tap>
+  void add_group(std::index_sequence<Tap...>, X* kept, std::int64_t rows, const T* dy,
+                 std::int64_t row_size, std::int64_t first, const X* x, std::int64_t x_step,
+                 const std::int64_t* offsets) {
+    constexpr auto width = simd::width<X>;
+    simd::batch<X> s[group];
+    ((s[Tap] = simd::load(kept + Tap * width)), ...);
+    for (std::int64_t row = 0; row < rows; ++row, dy += row_size, x += x_step) {
+      const X* from[group] = {x + offsets[Tap]...};
+      std::int64_t i = first;
+      for (; i + width <= row_size; i += period * width) {
+        const auto d = simd::load(dy + i);
+        ((s[Tap] = simd::fma(d, simd::load(from[Tap] + i), s[Tap])), ...);
+      }
+      if (i < row_size) {  // both partial: zero times what stands behind the row may be NaN
+        const auto left = row_size - i;
+        const auto d = simd::load_partial(dy + i, left);
+        ((s[Tap] = simd::fma(d, simd::load_partial(from[Tap] + i, left), s[Tap])), ...);
+      }
+    }
+    (simd::store(kept + Tap * width, s[Tap]), ...);
+  }
+};
+
+}  // namespace tinynet::inline TINYNET_ABI::kernels::depthwise
