@@ -1,0 +1,100 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include <tinynet/core/parallel.hpp>
+#include <tinynet/core/simd.hpp>
+#include <tinynet/kernels/choose.hpp>
+
+/// What the small kernels share: the choice between two versions, a loop over registers that treats
+/// the tail like the rest, and how work is cut for threads.
+namespace tinynet::inline TINYNET_ABI::kernels {
+
+/// A version of a kernel that accepts every shape.
+template <class F>
+struct AnyShape {
+  Path path;
+  F* run;
+  static constexpr const char* refuses(const auto&) { return nullptr; }
+};
+
+/// The simd version of `kernel` where it is allowed, else the reference; both accept every shape.
+///
+///     simd_or_reference("scale", vectors::scale<P>, reference::scale<P>)(values, factor);
+template <class F>
+F* simd_or_reference(const char* kernel, F* simd, F* reference) {
+  const std::array<AnyShape<F>, 2> versions{{{Path::simd, simd}, {Path::reference, reference}}};
+  return choose(kernel, versions, nullptr).run;
+}
+
+/// A register's worth of elements; `PartLanes` is the same for the tail of an array.
+struct FullLanes {
+  template <class T>
+  static auto load(const T* p) {
+    return simd::load(p);
+  }
+  template <class T>
+  static void store(T* p, const std::type_identity_t<simd::batch<accumulate_t<T>>>& x) {
+    simd::store(p, x);
+  }
+  template <class A>
+  static constexpr std::int64_t count() {
+    return simd::width<A>;
+  }
+};
+
+struct PartLanes {
+  std::int64_t elements;
+
+  template <class T>
+  auto load(const T* p) const {
+    return simd::load_partial(p, elements);
+  }
+  template <class T>
+  void store(T* p, const std::type_identity_t<simd::batch<accumulate_t<T>>>& x) const {
+    simd::store_partial(p, x, elements);
+  }
+  template <class A>
+  std::int64_t count() const {
+    return elements;
+  }
+};
+
+/// Calls `f(i, lanes)` for i = 0, width, 2 * width ... below n; `lanes` loads and stores what is
+/// left there.
+template <class A, class F>
+void for_lanes(std::int64_t n, F&& f) {
+  std::int64_t i = 0;
+  for (; i + simd::width<A> <= n; i += simd::width<A>) f(i, FullLanes{});
+  if (i < n) f(i, PartLanes{n - i});
+}
+
+/// Writes a result where `store` says how.
+template <class T, class Lanes>
+void put(T* p, simd::batch<accumulate_t<T>> x, Store store, Lanes lanes) {
+  if (store == Store::add) x += lanes.load(p);
+  lanes.store(p, x);
+}
+template <class T>
+void put(T& destination, accumulate_t<T> x, Store store) {
+  destination = T(store == Store::add ? accumulate_t<T>(destination) + x : x);
+}
+
+/// Elements in a unit of work. Waking a thread costs some microseconds; a pass over this many
+/// elements takes about ten.
+inline constexpr std::int64_t grain = 1 << 15;
+
+/// Rows in a unit of about `grain` elements.
+constexpr std::int64_t grain_rows(std::int64_t row_elements) {
+  return std::max<std::int64_t>(1, grain / std::max<std::int64_t>(1, row_elements));
+}
+
+/// Rows in a unit of a reduction, whose partial sums are then added in the order of the units: at
+/// most eight units, whatever the number of threads.
+constexpr std::int64_t reduction_rows(std::int64_t rows, std::int64_t row_elements) {
+  return std::max(grain_rows(row_elements), (rows + 7) / 8);
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::kernels

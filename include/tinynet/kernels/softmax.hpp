@@ -1,0 +1,219 @@
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <span>
+
+#include <tinynet/core/scratch.hpp>
+#include <tinynet/kernels/loops.hpp>
+
+/// Softmax and its logarithm over rows of k values, and their gradients.
+///
+/// The largest value of a row is subtracted first, so that nothing overflows. A row that holds NaN,
+/// +infinity or nothing but -infinity becomes NaN, as in PyTorch.
+namespace tinynet::inline TINYNET_ABI::kernels {
+
+namespace reference {
+
+template <Scalar T>
+double log_sum_exp(const T* x, std::int64_t k) {
+  double largest = -std::numeric_limits<double>::infinity(), total = 0;
+  for (std::int64_t j = 0; j < k; ++j) largest = x[j] > largest ? double{x[j]} : largest;
+  for (std::int64_t j = 0; j < k; ++j) total += std::exp(x[j] - largest);
+  return largest + std::log(total);
+}
+
+template <Scalar T>
+void log_softmax_forward(std::span<T> y, std::span<const T> x, std::int64_t k) {
+  for (std::size_t row = 0; row < x.size(); row += k) {
+    const double log_sum = log_sum_exp(x.data() + row, k);
+    for (std::int64_t j = 0; j < k; ++j) y[row + j] = static_cast<T>(x[row + j] - log_sum);
+  }
+}
+
+template <Scalar T>
+void softmax_forward(std::span<T> y, std::span<const T> x, std::int64_t k) {
+  for (std::size_t row = 0; row < x.size(); row += k) {
+    const double log_sum = log_sum_exp(x.data() + row, k);
+    for (std::int64_t j = 0; j < k; ++j) y[row + j] = static_cast<T>(std::exp(x[row + j] - log_sum));
+  }
+}
+
+template <Scalar T>
+void softmax_backward(std::span<T> dx, Store store, std::span<const T> dy, std::span<const T> y,
+                      std::int64_t k) {
+  using A = accumulate_t<T>;
+  for (std::size_t row = 0; row < y.size(); row += k) {
+    double dot = 0;
+    for (std::int64_t j = 0; j < k; ++j) dot += double{dy[row + j]} * double{y[row + j]};
+    for (std::int64_t j = 0; j < k; ++j) {
+      put(dx[row + j], static_cast<A>(y[row + j] * (dy[row + j] - dot)), store);
+    }
+  }
+}
+
+template <Scalar T>
+void log_softmax_backward(std::span<T> dx, Store store, std::span<const T> dy, std::span<const T> y,
+                          std::int64_t k) {
+  using A = accumulate_t<T>;
+  for (std::size_t row = 0; row < y.size(); row += k) {
+    double total = 0;
+    for (std::int64_t j = 0; j < k; ++j) total += dy[row + j];
+    for (std::int64_t j = 0; j < k; ++j) {
+      put(dx[row + j], static_cast<A>(dy[row + j] - std::exp(double{y[row + j]}) * total), store);
+    }
+  }
+}
+
+}  // namespace reference
+
+namespace vectors {
+
+/// k rounded up to whole registers: a row in scratch has no tail.
+template <class A>
+constexpr std::int64_t padded(std::int64_t k) {
+  return (k + simd::width<A> - 1) / simd::width<A> * simd::width<A>;
+}
+
+/// z[j] = x[j] - max, -infinity from k to padded(k). Returns max.
+template <Scalar T>
+accumulate_t<T> shift_row(accumulate_t<T>* z, const T* x, std::int64_t k) {
+  using A = accumulate_t<T>;
+  using V = simd::batch<A>;
+  constexpr auto w = simd::width<A>;
+  constexpr A lowest = -std::numeric_limits<A>::infinity();
+  for_lanes<A>(k, [&](std::int64_t j, auto lanes) { simd::store(z + j, lanes.load(x + j)); });
+  std::fill(z + k, z + padded<A>(k), lowest);
+  V lane_max(lowest);
+  for (std::int64_t j = 0; j < k; j += w) {
+    const V v = simd::load(z + j);
+    lane_max = simd::select(v > lane_max, v, lane_max);
+  }
+  alignas(64) A lane[w];
+  lane_max.store_aligned(lane);
+  const A largest = *std::max_element(lane, lane + w);
+  for (std::int64_t j = 0; j < k; j += w) simd::store(z + j, simd::load(z + j) - largest);
+  return largest;
+}
+
+/// e[j] = exp(z[j]) over whole registers (e may be z). Returns the sum.
+template <class A>
+A exp_row(A* e, const A* z, std::int64_t k) {
+  simd::batch<A> total(A(0));
+  for (std::int64_t j = 0; j < k; j += simd::width<A>) {
+    const auto v = simd::exp(simd::load(z + j));
+    simd::store(e + j, v);
+    total += v;
+  }
+  return simd::sum(total);
+}
+
+template <Scalar T>
+void softmax_forward(std::span<T> y, std::span<const T> x, std::int64_t k) {
+  using A = accumulate_t<T>;
+  parallel_ranges(std::ssize(x) / k, grain_rows(k), [&](Range rows) {
+    Scratch scratch;
+    A* z = scratch.take<A>(padded<A>(k)).data();
+    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+      shift_row(z, x.data() + row * k, k);
+      const A scale = 1 / exp_row(z, z, k);
+      for_lanes<A>(k, [&](std::int64_t j, auto lanes) {
+        lanes.store(y.data() + row * k + j, simd::load(z + j) * scale);
+      });
+    }
+  });
+}
+
+template <Scalar T>
+void log_softmax_forward(std::span<T> y, std::span<const T> x, std::int64_t k) {
+  using A = accumulate_t<T>;
+  parallel_ranges(std::ssize(x) / k, grain_rows(k), [&](Range rows) {
+    Scratch scratch;
+    A* z = scratch.take<A>(padded<A>(k)).data();
+    A* e = scratch.take<A>(padded<A>(k)).data();
+    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+      shift_row(z, x.data() + row * k, k);
+      const A log_sum = std::log(exp_row(e, z, k));
+      for_lanes<A>(k, [&](std::int64_t j, auto lanes) {
+        lanes.store(y.data() + row * k + j, simd::load(z + j) - log_sum);
+      });
+    }
+  });
+}
+
+/// sum_j f(j, lanes) over a row; f is zero in the lanes beyond the row.
+template <class A, class F>
+A row_sum(std::int64_t k, const F& f) {
+  simd::batch<A> total(A(0));
+  for_lanes<A>(k, [&](std::int64_t j, auto lanes) { total += f(j, lanes); });
+  return simd::sum(total);
+}
+
+template <Scalar T>
+void softmax_backward(std::span<T> dx, Store store, std::span<const T> dy, std::span<const T> y,
+                      std::int64_t k) {
+  using A = accumulate_t<T>;
+  parallel_ranges(std::ssize(y) / k, grain_rows(k), [&](Range rows) {
+    for (std::int64_t i = rows.begin * k; i < rows.end * k; i += k) {
+      const T *dy_row = dy.data() + i, *y_row = y.data() + i;
+      const A dot = row_sum<A>(k, [&](std::int64_t j, auto lanes) {
+        return lanes.load(dy_row + j) * lanes.load(y_row + j);
+      });
+      for_lanes<A>(k, [&](std::int64_t j, auto lanes) {
+        put(dx.data() + i + j, lanes.load(y_row + j) * (lanes.load(dy_row + j) - dot), store, lanes);
+      });
+    }
+  });
+}
+
+template <Scalar T>
+void log_softmax_backward(std::span<T> dx, Store store, std::span<const T> dy, std::span<const T> y,
+                          std::int64_t k) {
+  using A = accumulate_t<T>;
+  parallel_ranges(std::ssize(y) / k, grain_rows(k), [&](Range rows) {
+    for (std::int64_t i = rows.begin * k; i < rows.end * k; i += k) {
+      const T *dy_row = dy.data() + i, *y_row = y.data() + i;
+      const A total =
+          row_sum<A>(k, [&](std::int64_t j, auto lanes) { return lanes.load(dy_row + j); });
+      for_lanes<A>(k, [&](std::int64_t j, auto lanes) {
+        put(dx.data() + i + j,
+            lanes.load(dy_row + j) - simd::exp(lanes.load(y_row + j)) * simd::batch<A>(total), store,
+            lanes);
+      });
+    }
+  });
+}
+
+}  // namespace vectors
+
+/// y = exp(x) / sum exp(x) over each of the rows of x [rows, k].
+template <Scalar T>
+void softmax_forward(std::span<T> y, std::span<const T> x, std::int64_t k) {
+  simd_or_reference("softmax_forward", vectors::softmax_forward<T>,
+                    reference::softmax_forward<T>)(y, x, k);
+}
+
+/// y = x - log sum exp(x) over each of the rows of x [rows, k].
+template <Scalar T>
+void log_softmax_forward(std::span<T> y, std::span<const T> x, std::int64_t k) {
+  simd_or_reference("log_softmax_forward", vectors::log_softmax_forward<T>,
+                    reference::log_softmax_forward<T>)(y, x, k);
+}
+
+/// dx = y * (dy - sum(dy * y)), from the result y of `softmax_forward`.
+template <Scalar T>
+void softmax_backward(std::span<T> dx, Store store, std::span<const T> dy, std::span<const T> y,
+                      std::int64_t k) {
+  simd_or_reference("softmax_backward", vectors::softmax_backward<T>,
+                    reference::softmax_backward<T>)(dx, store, dy, y, k);
+}
+
+/// dx = dy - exp(y) * sum(dy), from the result y of `log_softmax_forward`.
+template <Scalar T>
+void log_softmax_backward(std::span<T> dx, Store store, std::span<const T> dy, std::span<const T> y,
+                          std::int64_t k) {
+  simd_or_reference("log_softmax_backward", vectors::log_softmax_backward<T>,
+                    reference::log_softmax_backward<T>)(dx, store, dy, y, k);
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::kernels
