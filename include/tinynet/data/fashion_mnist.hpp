@@ -1,0 +1,42 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <tinynet/data/idx.hpp>
+
+namespace tinynet::inline TINYNET_ABI::data {
+
+namespace detail {
+
+inline std::filesystem::path find_idx(const std::filesystem::path& folder,
+                                      const std::string& name) {
+  for (const auto* ending : {"", ".gz"}) {
+    const auto path = folder / (name + ending);
+    if (std::filesystem::exists(path)) return path;
+  }
+  const bool is_folder = std::filesystem::is_directory(folder);
+  throw DataError(
+      Message("fashion_mnist", is_folder ? "a file of the data set is missing" : "no such folder")
+          .fact("folder", folder.string())
+          .fact("looked", name + " and " + name + ".gz")
+          .hint("apt-get install dataset-fashion-mnist puts the files into "
+                "/usr/share/datasets/fashion-mnist; name another folder by --data or "
+                "TINYNET_DATA"));
+}
+
+}  // namespace detail
+
+/// FashionMNIST (Xiao, Rasul, Vollgraf 2017), 28 x 28 grey images of ten kinds of clothing: 60,000
+/// to train, 10,000 to test. `folder` holds the four IDX files, packed or not. Throws DataError.
+inline Dataset fashion_mnist(const std::filesystem::path& folder, Split split) {
+  const std::string prefix = split == Split::train ? "train" : "t10k";
+  const auto images = detail::find_idx(folder, prefix + "-images-idx3-ubyte");
+  const auto labels = detail::find_idx(folder, prefix + "-labels-idx1-ubyte");
+  return read_idx_dataset("FashionMNIST", images, labels,
+                          {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt",
+                           "Sneaker", "Bag", "Ankle boot"});
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::data
