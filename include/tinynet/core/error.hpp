@@ -1,8 +1,11 @@
 #pragma once
 
-#include <sstream>
+#include <algorithm>
+#include <cstdio>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <type_traits>
 
 #include <tinynet/core/config.hpp>
 
@@ -31,29 +34,53 @@ struct StateError : std::logic_error {
 ///       weight  [64, 3, 3, 16]      (oc, kh, kw, ic)
 ///       in      body.3.conv1
 ///       hint: set Conv2dOptions::in to 32
+///
+/// Its functions are cold and never inlined: messages are written in many places and built in none
+/// that matters, so they should cost neither compile time nor instruction cache.
 class Message {
  public:
-  Message(const std::string& where, const std::string& what) { text_ = "[" + where + "] " + what; }
+  [[gnu::cold, gnu::noinline]] Message(std::string_view where, const std::string& what) {
+    text_ = "[" + std::string(where) + "] " + what;
+  }
 
   /// Adds one fact; an empty value is left out (a path that is not known, say).
-  template <class Value>
-  Message& fact(const std::string& name, const Value& value, const std::string& note = "") {
-    std::ostringstream line;
-    line << value;
-    if (line.str().empty()) return *this;
-    const auto pad = [](std::string s, std::size_t width) {
-      return s.size() < width ? s + std::string(width - s.size(), ' ') : s + "  ";
-    };
-    text_ += "\n  " + pad(name, 8) + (note.empty() ? line.str() : pad(line.str(), 20) + note);
+  [[gnu::cold, gnu::noinline]] Message& fact(const char* name, const std::string& value,
+                                             const std::string& note = "") {
+    if (value.empty()) return *this;
+    text_ += "\n  ";
+    text_ += padded(name, 8);
+    text_ += note.empty() ? value : padded(value, 20) + note;
     return *this;
   }
-  Message& hint(const std::string& way_out) {
+  [[gnu::cold, gnu::noinline]] Message& fact(const char* name, const char* value,
+                                             const std::string& note = "") {
+    return fact(name, std::string(value), note);
+  }
+  [[gnu::cold, gnu::noinline]] Message& fact(const char* name, double value,
+                                             const std::string& note = "") {
+    char text[32];
+    std::snprintf(text, sizeof text, "%g", value);
+    return fact(name, std::string(text), note);
+  }
+  /// Integers, and types with a to_string of their own (Shape).
+  template <class Value>
+    requires(std::is_integral_v<Value> || std::is_class_v<Value>)
+  Message& fact(const char* name, const Value& value, const std::string& note = "") {
+    using std::to_string;
+    return fact(name, std::string(to_string(value)), note);
+  }
+  [[gnu::cold, gnu::noinline]] Message& hint(const std::string& way_out) {
     text_ += "\n  hint: " + way_out;
     return *this;
   }
-  operator std::string() const { return text_; }
+  operator const std::string&() const { return text_; }
 
  private:
+  static std::string padded(std::string s, std::size_t width) {
+    s.resize(std::max(s.size() + (s.size() < width ? 0 : 2), width), ' ');
+    return s;
+  }
+
   std::string text_;
 };
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <exception>
 
-#include <tinynet/core/config.hpp>
+#include <tinynet/core/pieces.hpp>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -89,8 +89,7 @@ struct Range {
 /// for each. `grain` is part of the arithmetic, not of the machine: choose it by the work alone.
 template <class F>
 void parallel_ranges(std::int64_t total, std::int64_t grain, F&& f) {
-  const std::int64_t units = (total + grain - 1) / grain;
-  parallel_for(units, [&](std::int64_t unit) {
+  parallel_for(pieces(total, grain), [&](std::int64_t unit) {
     f(Range{unit * grain, std::min(total, (unit + 1) * grain)});
   });
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <tinynet/core/parallel.hpp>
+#include <tinynet/core/pieces.hpp>
 #include <tinynet/core/scratch.hpp>
 #include <tinynet/kernels/gemm/contract.hpp>
 
@@ -38,12 +39,6 @@ struct GemmCut {
 
 namespace detail {
 
-constexpr std::int64_t pieces(std::int64_t size, std::int64_t piece) {
-  return (size + piece - 1) / piece;
-}
-constexpr std::int64_t round_up(std::int64_t size, std::int64_t step) {
-  return pieces(size, step) * step;
-}
 /// The size of `count` pieces of `size` that are as equal as multiples of `step` allow.
 constexpr std::int64_t even_piece(std::int64_t size, std::int64_t count, std::int64_t step) {
   return round_up(pieces(size, count), step);
