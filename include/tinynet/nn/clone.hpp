@@ -18,23 +18,23 @@ void copy_values(Model& from, Model& to) {
     fail("the models have different numbers of members", "");
   }
   for (std::size_t i = 0; i < source.entries().size(); ++i) {
-    const auto& [name, member] = source.entries()[i];
-    const auto& [other_name, other] = target.entries()[i];
-    if (name != other_name || member.index() != other.index()) fail("the models differ", name);
+    const auto &mine = source.entries()[i], &theirs = target.entries()[i];
+    if (mine.name != theirs.name || mine.member.index() != theirs.member.index()) {
+      fail("the models differ", mine.name);
+    }
     std::visit(
-        [&](auto* mine) {
-          auto* theirs = std::get<decltype(mine)>(other);
-          if (mine->shape() != theirs->shape()) fail("the shapes differ", name);
-          if constexpr (requires { mine->state(); }) {
-            if (!mine->state()->initialized) return;
-            theirs->set(mine->value());
-            theirs->state()->name = mine->name();
-            theirs->state()->trainable = mine->state()->trainable;
+        [&](auto* out) {
+          auto* into = std::get<decltype(out)>(theirs.member);
+          if (out->shape() != into->shape()) fail("the shapes differ", mine.name);
+          if constexpr (requires { out->state(); }) {
+            into->state()->name = out->name();
+            into->state()->trainable = out->state()->trainable;
+            if (out->state()->initialized) into->set(out->value());
           } else {
-            std::copy(mine->span().begin(), mine->span().end(), theirs->data());
+            std::copy(out->span().begin(), out->span().end(), into->data());
           }
         },
-        member);
+        mine.member);
   }
 }
 
