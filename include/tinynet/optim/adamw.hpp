@@ -1,0 +1,58 @@
+#pragma once
+
+#include <tinynet/kernels/update.hpp>
+#include <tinynet/optim/optimizer.hpp>
+
+namespace tinynet::inline TINYNET_ABI::optim {
+
+/// PyTorch's defaults.
+struct AdamWOptions {
+  double lr = 1e-3;
+  double beta1 = 0.9;    // of the running mean of the gradient; a schedule's momentum replaces it
+  double beta2 = 0.999;  // of the running mean of its square
+  double eps = 1e-8;
+  double weight_decay = 0.01;
+  std::vector<Group> groups = {};
+};
+
+/// Adam with decoupled weight decay (Loshchilov and Hutter 2019). At the t-th update:
+///
+///     m = beta1 * m + (1 - beta1) * gradient
+///     v = beta2 * v + (1 - beta2) * gradient^2
+///     value -= lr * weight_decay * value
+///     value -= lr * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
+///
+///     optim::AdamW adamw(nn::parameters(model), {.lr = 3e-4, .weight_decay = 0.05});
+template <class P>
+class AdamW : public Optimizer<P> {
+ public:
+  explicit AdamW(const ParameterList<P>& parameters, const AdamWOptions& options = {})
+      : Optimizer<P>(parameters, setup(options)), options_(options) {}
+
+  const AdamWOptions& options() const { return options_; }
+
+ private:
+  static typename Optimizer<P>::Setup setup(const AdamWOptions& o) {
+    require_setting(o.beta1 >= 0 && o.beta1 < 1, "AdamW", "beta1", o.beta1,
+                    "at least 0 and below 1");
+    require_setting(o.beta2 >= 0 && o.beta2 < 1, "AdamW", "beta2", o.beta2,
+                    "at least 0 and below 1");
+    require_setting(o.eps >= 0, "AdamW", "eps", o.eps, "0 or more");
+    return {.name = "AdamW", .lr = o.lr, .momentum = o.beta1, .weight_decay = o.weight_decay,
+            .groups = o.groups, .state = {"exp_avg", "exp_avg_sq"}};
+  }
+
+  void update(const typename Optimizer<P>::Update& run) override {
+    kernels::adamw_update<P>(run.values, run.gradients, run.state[0], run.state[1],
+                             {.lr = run.lr,
+                              .beta1 = run.momentum,
+                              .beta2 = options_.beta2,
+                              .eps = options_.eps,
+                              .weight_decay = run.weight_decay,
+                              .step = run.count});
+  }
+
+  AdamWOptions options_;
+};
+
+}  // namespace tinynet::inline TINYNET_ABI::optim

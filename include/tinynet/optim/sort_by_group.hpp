@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <tinynet/optim/group.hpp>
+
+namespace tinynet::inline TINYNET_ABI::optim {
+
+/// The parameters that an optimizer trains, group after group, so that a group is one stretch of a
+/// flat buffer.
+template <class P>
+struct SortedParameters {
+  ParameterList<P> parameters;
+  std::vector<std::size_t> group_of;  // of each parameter, an index into the groups
+};
+
+namespace detail {
+
+template <class P>
+void require_trainable(const std::string& who, const ParameterList<P>& parameters) {
+  parameters.require_initialized(who);
+  std::set<const void*> seen;
+  bool any = false;
+  for (const auto& state : parameters) {
+    any = any || state->trainable;
+    if (seen.insert(state.get()).second) continue;
+    throw StateError(Message(who, "the same parameter came twice")
+                         .fact("parameter", state->name)
+                         .hint("list each parameter once"));
+  }
+  if (any) return;
+  Message message(who, "there is no parameter to train");
+  if (parameters.size() == 0) throw StateError(message.hint("pass nn::parameters(model)"));
+  message.fact("came", std::to_string(parameters.size()) + " parameters, all frozen");
+  throw StateError(message.hint("set `trainable` of some, or make the optimizer later"));
+}
+
+template <class P>
+[[noreturn]] void throw_empty_group(const std::string& who, const Filter& filter,
+                                    const ParameterList<P>& parameters) {
+  Message message(who, "a group has no parameters");
+  message.fact("group", filter.text);
+  for (std::size_t i = 0; i < parameters.size() && i < 3; ++i) {
+    message.fact("there is", parameters[i]->name);
+  }
+  if (parameters.size() > 3) {
+    message.fact("there is", std::to_string(parameters.size() - 3) + " more");
+  }
+  message.hint("a parameter is in the first group that matches it; frozen ones are in none");
+  throw StateError(message);
+}
+
+}  // namespace detail
+
+/// Gives each parameter that is not frozen to the first of `groups` that matches it; the last one
+/// must match everything, and alone may be empty. `who` stands in errors: StateError if there is no
+/// parameter to train, one without values, one given twice, or an empty group.
+template <class P>
+SortedParameters<P> sort_by_group(const std::string& who, const ParameterList<P>& parameters,
+                                  const std::vector<Group>& groups) {
+  detail::require_trainable(who, parameters);
+  const auto filter = [&](std::size_t g) -> const Filter& { return groups[g].where; };
+  std::vector<std::vector<std::shared_ptr<ParameterState<P>>>> members(groups.size());
+  for (const auto& state : parameters) {
+    if (!state->trainable) continue;
+    std::size_t g = 0;
+    while (!filter(g).matches({state->name, state->kind, state->value.shape()})) ++g;
+    members[g].push_back(state);
+  }
+  SortedParameters<P> sorted;
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    if (members[g].empty() && g + 1 < groups.size()) {
+      detail::throw_empty_group(who, filter(g), parameters);
+    }
+    for (auto& state : members[g]) {
+      sorted.parameters.append(std::move(state));
+      sorted.group_of.push_back(g);
+    }
+  }
+  return sorted;
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::optim
