@@ -39,13 +39,13 @@ std::string describe(const Conv2dGeometry& g) {
 }
 
 /// Values that every scalar type holds exactly, so that one truth serves all of them: 8 significant
-/// bits in [1/16, 2), either sign.
+/// bits in [1/16, 1), either sign.
 std::vector<double> values(std::size_t count, random::Key key) {
   std::vector<double> result(count);
   for (std::size_t i = 0; i < count; ++i) {
     const auto word = random::bits(key, i);
-    const double mantissa = 128 + (word & 127);
-    result[i] = std::ldexp(word & 128 ? mantissa : -mantissa, -11 + static_cast<int>(word >> 8 & 3));
+    const double mantissa = static_cast<double>(128 + (word & 127)) * (word & 128 ? 1 : -1);
+    result[i] = std::ldexp(mantissa, -11 + static_cast<int>(word >> 8 & 3));
   }
   return result;
 }

@@ -8,9 +8,10 @@
 /// number of input pixels from output to output.
 ///
 /// Forward it is one already. The gradient of input pixel ih collects dy[oh] * w[kh] over all
-/// oh*s - p + kh*d = ih, so only taps with kh*d = ih + p (mod s) reach it. Pixels of the same residue
-/// share their taps, and walking along them by s moves the reading place in dy by one: for each
-/// residue it is a correlation of step 1 with the taps of that residue, in reverse order.
+/// oh*s - p + kh*d = ih, so only taps with kh*d = ih + p (mod s) reach it. Pixels of the same
+/// residue share their taps, and walking along them by s moves the reading place in dy by one: for
+/// each residue it is a correlation of step 1 with the taps of that residue, in reverse order. A
+/// residue without taps has gradient zero.
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 /// One axis of a correlation, for the outputs of one residue. Output i < count lies at
@@ -58,6 +59,8 @@ struct Correlation {
 
   std::int64_t group_in() const { return in_c / g.groups; }
   std::int64_t group_out() const { return out_c / g.groups; }
+  std::int64_t group_ic() const { return g.ic / g.groups; }  // of the weights, in either direction
+  std::int64_t tap_count() const { return g.kh * g.kw; }
   Phase rows(std::int64_t r) const {
     return backward ? backward_phase(r, out_h, g.kh, g) : forward_phase(out_h, g.kh, g);
   }

@@ -11,7 +11,7 @@ namespace tinynet::inline TINYNET_ABI::kernels::conv2d_reference {
 
 /// Calls f(output element, input element, weight element) for each product of the formula.
 template <class F>
-void for_each_product(const Conv2dGeometry& g, F&& f) {
+void for_each_product(const Conv2dGeometry& g, F f) {
   const auto group_in = g.ic / g.groups, group_out = g.oc / g.groups;
   for (std::int64_t n = 0; n < g.n; ++n)
     for (std::int64_t oh = 0; oh < g.oh; ++oh)
@@ -29,6 +29,21 @@ void for_each_product(const Conv2dGeometry& g, F&& f) {
             }
 }
 
+template <class A>
+void add_forward(A* y, const A* x, const A* w, const Conv2dGeometry& g) {
+  for_each_product(g, [=](auto i, auto j, auto k) { y[i] += x[j] * w[k]; });
+}
+
+template <class A>
+void add_backward_input(A* dx, const A* dy, const A* w, const Conv2dGeometry& g) {
+  for_each_product(g, [=](auto i, auto j, auto k) { dx[j] += dy[i] * w[k]; });
+}
+
+template <class A>
+void add_backward_weight(A* dw, const A* dy, const A* x, const Conv2dGeometry& g) {
+  for_each_product(g, [=](auto i, auto j, auto k) { dw[k] += dy[i] * x[j]; });
+}
+
 template <Scalar T>
 std::int64_t packed_bytes(const Conv2dGeometry& g) {
   return g.oc * g.kh * g.kw * (g.ic / g.groups) * std::int64_t{sizeof(param_t<T>)};
@@ -40,9 +55,24 @@ void pack(std::byte* packed, std::span<const param_t<T>> w, const Conv2dGeometry
   std::copy(w.begin(), w.end(), reinterpret_cast<param_t<T>*>(packed));
 }
 
+/// A widened copy.
+template <class T>
+std::span<accumulate_t<T>> widened(std::span<const T> from, Scratch& scratch) {
+  const auto to = scratch.take<accumulate_t<T>>(static_cast<std::int64_t>(from.size()));
+  std::copy(from.begin(), from.end(), to.begin());
+  return to;
+}
+
+template <class A>
+std::span<A> zeros(std::size_t count, Scratch& scratch) {
+  const auto sums = scratch.take<A>(static_cast<std::int64_t>(count));
+  std::fill(sums.begin(), sums.end(), A(0));
+  return sums;
+}
+
 /// Writes sums of type `A` as `T`, or adds them to what stands there.
 template <class T, class A>
-void store(std::span<T> to, Store store, std::span<const A> sums) {
+void write(std::span<T> to, Store store, std::span<A> sums) {
   for (std::size_t i = 0; i < to.size(); ++i) {
     to[i] = static_cast<T>(store == Store::add ? static_cast<A>(to[i]) + sums[i] : sums[i]);
   }
@@ -51,40 +81,32 @@ void store(std::span<T> to, Store store, std::span<const A> sums) {
 template <Scalar T>
 void forward(std::span<T> y, std::span<const T> x, const std::byte* packed,
              std::span<const param_t<T>> bias, const Conv2dGeometry& g) {
-  using A = accumulate_t<T>;
-  const auto* w = reinterpret_cast<const param_t<T>*>(packed);
   Scratch scratch;
-  const auto sums = scratch.take<A>(static_cast<std::int64_t>(y.size()));
-  for (std::size_t i = 0; i < sums.size(); ++i) {
-    sums[i] = bias.empty() ? A(0) : bias[i % static_cast<std::size_t>(g.oc)];
-  }
-  for_each_product(g, [&](auto i, auto j, auto k) { sums[i] += static_cast<A>(x[j]) * w[k]; });
-  store<T, A>(y, Store::overwrite, sums);
+  const auto sums = zeros<accumulate_t<T>>(y.size(), scratch);
+  for (std::size_t i = 0; i < sums.size() && !bias.empty(); ++i) sums[i] = bias[i % bias.size()];
+  add_forward<accumulate_t<T>>(sums.data(), widened(x, scratch).data(),
+                               reinterpret_cast<const param_t<T>*>(packed), g);
+  write(y, Store::overwrite, sums);
 }
 
 template <Scalar T>
-void backward_input(std::span<T> dx, Store how, std::span<const T> dy, const std::byte* packed,
+void backward_input(std::span<T> dx, Store store, std::span<const T> dy, const std::byte* packed,
                     const Conv2dGeometry& g) {
-  using A = accumulate_t<T>;
-  const auto* w = reinterpret_cast<const param_t<T>*>(packed);
   Scratch scratch;
-  const auto sums = scratch.take<A>(static_cast<std::int64_t>(dx.size()));
-  std::fill(sums.begin(), sums.end(), A(0));
-  for_each_product(g, [&](auto i, auto j, auto k) { sums[j] += static_cast<A>(dy[i]) * w[k]; });
-  store<T, A>(dx, how, sums);
+  const auto sums = zeros<accumulate_t<T>>(dx.size(), scratch);
+  add_backward_input<accumulate_t<T>>(sums.data(), widened(dy, scratch).data(),
+                                      reinterpret_cast<const param_t<T>*>(packed), g);
+  write(dx, store, sums);
 }
 
 template <Scalar T>
-void backward_weight(std::span<param_t<T>> dw, Store how, std::span<const T> dy,
+void backward_weight(std::span<param_t<T>> dw, Store store, std::span<const T> dy,
                      std::span<const T> x, const Conv2dGeometry& g) {
-  using A = accumulate_t<T>;
   Scratch scratch;
-  const auto sums = scratch.take<A>(static_cast<std::int64_t>(dw.size()));
-  std::fill(sums.begin(), sums.end(), A(0));
-  for_each_product(g, [&](auto i, auto j, auto k) {
-    sums[k] += static_cast<A>(dy[i]) * static_cast<A>(x[j]);
-  });
-  store<param_t<T>, A>(dw, how, sums);
+  const auto sums = zeros<accumulate_t<T>>(dw.size(), scratch);
+  add_backward_weight<accumulate_t<T>>(sums.data(), widened(dy, scratch).data(),
+                                       widened(x, scratch).data(), g);
+  write(dw, store, sums);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_reference

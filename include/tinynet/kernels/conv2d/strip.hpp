@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <limits>
-#include <type_traits>
+#include <utility>
 
 #include <tinynet/kernels/conv2d/correlation.hpp>
+#include <tinynet/kernels/conv2d/pack.hpp>
 #include <tinynet/kernels/conv2d/tile.hpp>
 
 /// Strips: the pieces of images that convolution works on, and the copy of the input that a piece
@@ -45,7 +46,7 @@ namespace detail {
 
 /// The number of pieces of `size` pixels, in (most/2, most], that leaves least of the tiles empty.
 constexpr std::int64_t best_count(std::int64_t size, std::int64_t most) {
-  const auto tiles = [&](std::int64_t n) { return (n * size + tile_pixels - 1) / tile_pixels; };
+  const auto tiles = [&](std::int64_t n) { return pieces(n * size, tile_pixels); };
   auto best = std::max<std::int64_t>(most, 1);
   for (auto n = best - 1; n > most / 2; --n) {
     if (n * tiles(best) > best * tiles(n)) best = n;  // pixels per tile
@@ -55,13 +56,12 @@ constexpr std::int64_t best_count(std::int64_t size, std::int64_t most) {
 
 }  // namespace detail
 
-/// Cuts for activations of type T. `may_read_in_place`: the reader never looks past a run's end.
-template <class T>
-Strips cut(const Correlation& c, bool may_read_in_place) {
-  using A = accumulate_t<T>;
+/// Cuts for sums of `bytes` each. `in_place`: the input has their type, and its reader never looks
+/// past the end of a run.
+inline Strips cut(const Correlation& c, std::int64_t bytes, bool in_place) {
   constexpr std::int64_t most_pixels = 1024, fewest_pixels = 4 * tile_pixels, units = 32;
-  constexpr std::int64_t most_elements = (512 << 10) / sizeof(A);  // a strip and a panel share L2
-  constexpr std::int64_t line = 64 / sizeof(A);
+  const std::int64_t most_elements = (512 << 10) / bytes;  // a strip and a panel share L2
+  const std::int64_t line = 64 / bytes;
 
   Strips s;
   constexpr auto huge = std::numeric_limits<std::int64_t>::max();
@@ -88,8 +88,8 @@ Strips cut(const Correlation& c, bool may_read_in_place) {
   s.last_row = std::max(s.last_row, s.first_row);
   s.last_col = std::max(s.last_col, s.first_col);
 
-  s.in_place = may_read_in_place && std::is_same_v<T, A> && s.first_row >= 0 &&
-               s.first_col >= 0 && end_row <= c.in_h && end_col <= c.in_w;
+  s.in_place = in_place && s.first_row >= 0 && s.first_col >= 0 && end_row <= c.in_h &&
+               end_col <= c.in_w;
   const bool point = s.first_row == s.last_row && s.first_col == s.last_col;
   if (!s.in_place && point) s.sample = std::exchange(s.step, 1);  // copy only what is read
 
@@ -99,7 +99,7 @@ Strips cut(const Correlation& c, bool may_read_in_place) {
   } else if (group_in < line) {
     s.pixel = group_in;  // neighbouring taps make one run
   } else {
-    s.pixel = ((group_in + line - 1) / line | 1) * line;  // odd lines: pixels spread over all sets
+    s.pixel = (pieces(group_in, line) | 1) * line;  // odd lines: pixels spread over all sets
   }
   s.width = (s.grid_cols - 1) * s.step + s.last_col - s.first_col + 1;
   s.row = (s.in_place ? c.in_w : s.width) * s.pixel;
@@ -121,8 +121,8 @@ Strips cut(const Correlation& c, bool may_read_in_place) {
   }
   s.height = copied_rows(s.rows);
   s.image = s.in_place ? c.in_h * s.row : s.height * s.row;
-  s.per_image = s.rows > 0 ? (s.grid_rows + s.rows - 1) / s.rows : 0;
-  s.count = (c.g.n + s.images - 1) / s.images * s.per_image;
+  s.per_image = pieces(s.grid_rows, s.rows);
+  s.count = pieces(c.g.n, s.images) * s.per_image;
   return s;
 }
 
@@ -141,9 +141,9 @@ void copy_strip(accumulate_t<T>* to, const T* in, const Strip& strip, std::int64
                 const Strips& s, const Correlation& c) {
   using A = accumulate_t<T>;
   const auto channels = c.group_in();
-  const auto outside = [&](std::int64_t first) { return first < 0 ? (-first - 1) / s.sample + 1 : 0; };
-  const auto begin = std::min(outside(s.first_col), s.width);
-  const auto inside = c.in_w > s.first_col ? (c.in_w - s.first_col - 1) / s.sample + 1 : 0;
+  // columns [begin, end) of the copy lie inside the image
+  const auto begin = std::min(s.first_col < 0 ? pieces(-s.first_col, s.sample) : 0, s.width);
+  const auto inside = s.first_col < c.in_w ? pieces(c.in_w - s.first_col, s.sample) : 0;
   const auto end = std::clamp(inside, begin, s.width);
   const auto height = (strip.row_end - strip.row - 1) * s.step + s.last_row - s.first_row + 1;
   for (auto n = strip.image; n < strip.image_end; ++n) {
@@ -169,18 +169,21 @@ void copy_strip(accumulate_t<T>* to, const T* in, const Strip& strip, std::int64
 }
 
 /// The runs that the taps of a phase read, counted from a pixel's place in the strip; the number of
-/// them. `runs` has room for one a tap.
+/// them. They take the channels in chunks, all taps of a chunk before the next.
 inline std::int64_t find_runs(Run* runs, const Phase& rows, const Phase& cols, const Strips& s,
-                              std::int64_t channels) {
+                              std::int64_t channels, std::int64_t chunk) {
   std::int64_t count = 0;
-  for (std::int64_t i = 0; i < rows.taps; ++i) {
-    for (std::int64_t j = 0; j < cols.taps; ++j) {
-      const auto offset = (rows.offset(i) - s.first_row) * s.row +
-                          (cols.offset(j) - s.first_col) * s.pixel;
-      if (count > 0 && runs[count - 1].offset + runs[count - 1].length == offset) {
-        runs[count - 1].length += channels;
-      } else {
-        runs[count++] = {offset, channels};
+  for (std::int64_t first = 0; first < channels; first += chunk) {
+    const auto length = std::min(chunk, channels - first);
+    for (std::int64_t i = 0; i < rows.taps; ++i) {
+      for (std::int64_t j = 0; j < cols.taps; ++j) {
+        const auto offset = (rows.offset(i) - s.first_row) * s.row +
+                            (cols.offset(j) - s.first_col) * s.pixel + first;
+        if (count > 0 && runs[count - 1].offset + runs[count - 1].length == offset) {
+          runs[count - 1].length += length;
+        } else {
+          runs[count++] = {offset, length};
+        }
       }
     }
   }
