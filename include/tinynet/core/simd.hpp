@@ -48,7 +48,12 @@ template <class X> X min(const X& a, const std::type_identity_t<X>& b) {
 }
 /// a * b + c
 template <class X> X fma(const X& a, const std::type_identity_t<X>& b, const std::type_identity_t<X>& c) {
-  if constexpr (is_scalar<X>) return a * b + c; else return xsimd::fma(a, b, c);
+  if constexpr (is_scalar<X>) return a * b + c;
+#if defined(__AVX512F__)  // xsimd 8.1 multiplies and adds here, which only GCC joins again
+  else if constexpr (std::is_same_v<X, batch<float>>) return _mm512_fmadd_ps(a, b, c);
+  else if constexpr (std::is_same_v<X, batch<double>>) return _mm512_fmadd_pd(a, b, c);
+#endif
+  else return xsimd::fma(a, b, c);
 }
 /// condition ? a : b, lane by lane.
 template <class X> X select(bool condition, const X& a, const std::type_identity_t<X>& b) { return condition ? a : b; }
