@@ -88,7 +88,7 @@ struct AmxTile {
   using sum = float;
   static constexpr std::int64_t rows = 32, cols = 32;
   static constexpr std::int64_t depth_step = amx::tile_depth;
-  static constexpr std::int64_t depth_block = 1024;
+  static constexpr std::int64_t depth_block = 768;
   static constexpr std::int64_t unit_macs = 1 << 20;
   using Section = amx::TileSection;
 

@@ -14,43 +14,44 @@ namespace tinynet::inline TINYNET_ABI::amx {
 
 using kernels::Matrix;
 
+// Inlined by force: a function that returns a vector is no boundary to cross.
+#define TINYNET_AMX_INLINE TINYNET_TARGET_AMX __attribute__((always_inline)) inline
+
 /// 32 elements, those past `count` zero, as bfloat16.
-TINYNET_TARGET_AMX inline void load_32(bfloat16* to, const bfloat16* from, std::int64_t count) {
-  const auto mask = static_cast<__mmask32>(count >= 32 ? ~0u : (1u << count) - 1);
-  _mm512_store_si512(to, _mm512_maskz_loadu_epi16(mask, from));
+TINYNET_AMX_INLINE __m512i load_32(const bfloat16* from, std::int64_t count) {
+  if (count >= 32) return _mm512_loadu_si512(from);
+  return _mm512_maskz_loadu_epi16((1u << count) - 1, from);
 }
-TINYNET_TARGET_AMX inline void load_32(bfloat16* to, const float* from, std::int64_t count) {
-  const auto mask = static_cast<std::uint32_t>(count >= 32 ? ~0u : (1u << count) - 1);
+TINYNET_AMX_INLINE __m512i load_32(const float* from, std::int64_t count) {
+  const auto mask = count >= 32 ? ~0u : (1u << count) - 1;
   const auto low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), from);
   const auto high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), from + 16);
-  _mm512_store_si512(to, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+  return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
 /// 16 pairs of elements, one from each of two lines; `second` may be null for a line of zeros.
-TINYNET_TARGET_AMX inline void load_pairs(bfloat16* to, const bfloat16* first,
-                                          const bfloat16* second, std::int64_t count) {
+TINYNET_AMX_INLINE __m512i load_pairs(const bfloat16* first, const bfloat16* second,
+                                      std::int64_t count) {
   const auto mask = static_cast<__mmask16>(count >= 16 ? 0xffff : (1u << count) - 1);
   const auto low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, first));
-  const auto high = _mm512_cvtepu16_epi32(
-      _mm256_maskz_loadu_epi16(second ? mask : __mmask16(0), second));
-  _mm512_store_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+  const auto high =
+      _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(second ? mask : __mmask16(0), second));
+  return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
-TINYNET_TARGET_AMX inline void load_pairs(bfloat16* to, const float* first, const float* second,
-                                          std::int64_t count) {
+TINYNET_AMX_INLINE __m512i load_pairs(const float* first, const float* second,
+                                      std::int64_t count) {
   const auto mask = static_cast<__mmask16>(count >= 16 ? 0xffff : (1u << count) - 1);
   const auto low = _mm512_maskz_loadu_ps(mask, first);
   const auto high = _mm512_maskz_loadu_ps(second ? mask : __mmask16(0), second);
   const auto halves = (__m512i)_mm512_cvtne2ps_pbh(high, low);
   const auto a = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(halves));
   const auto b = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(halves, 1));
-  _mm512_store_si512(to, _mm512_or_si512(a, _mm512_slli_epi32(b, 16)));
+  return _mm512_or_si512(a, _mm512_slli_epi32(b, 16));
 }
 
-/// Turns a tile of 16 x 16 pairs in place.
-TINYNET_TARGET_AMX inline void transpose_pairs(bfloat16* tile) {
-  __m512i r[16], s[16];
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) r[i] = _mm512_load_si512(tile + 32 * i);
+/// Turns 16 x 16 pairs.
+TINYNET_AMX_INLINE void transpose_pairs(__m512i (&r)[16]) {
+  __m512i s[16];
 #pragma GCC unroll 8
   for (int i = 0; i < 16; i += 2) {
     s[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
@@ -72,10 +73,10 @@ TINYNET_TARGET_AMX inline void transpose_pairs(bfloat16* tile) {
   }
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    _mm512_store_si512(tile + 32 * i, _mm512_shuffle_i32x4(s[i], s[i + 8], 0x88));
-    _mm512_store_si512(tile + 32 * (i + 4), _mm512_shuffle_i32x4(s[i + 4], s[i + 12], 0x88));
-    _mm512_store_si512(tile + 32 * (i + 8), _mm512_shuffle_i32x4(s[i], s[i + 8], 0xdd));
-    _mm512_store_si512(tile + 32 * (i + 12), _mm512_shuffle_i32x4(s[i + 4], s[i + 12], 0xdd));
+    r[i] = _mm512_shuffle_i32x4(s[i], s[i + 8], 0x88);
+    r[i + 4] = _mm512_shuffle_i32x4(s[i + 4], s[i + 12], 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(s[i], s[i + 8], 0xdd);
+    r[i + 12] = _mm512_shuffle_i32x4(s[i + 4], s[i + 12], 0xdd);
   }
 }
 
@@ -86,32 +87,33 @@ enum class TileOrder { lanes, pairs };
 template <class T>
 TINYNET_TARGET_AMX void pack_tile(bfloat16* tile, Matrix<const T> strip, TileOrder order) {
   const auto row = strip.row_stride, col = strip.col_stride;
-  if (row == 1 && col != 1) {
-    for (std::int64_t p = 0; p < tile_depth; p += 2) {
-      const T* first = strip.data + p * col;
-      if (p < strip.cols) {
-        load_pairs(tile + 16 * p, first, p + 1 < strip.cols ? first + col : nullptr, strip.rows);
-      } else {
-        _mm512_store_si512(tile + 16 * p, _mm512_setzero_si512());
-      }
+  const auto found = row == 1 && col != 1 ? TileOrder::pairs : TileOrder::lanes;
+  __m512i r[16];
+  if (found == TileOrder::pairs) {
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      const T* first = strip.data + 2 * i * col;
+      const auto left = strip.cols - 2 * i;
+      r[i] = left > 0 ? load_pairs(first, left > 1 ? first + col : nullptr, strip.rows)
+                      : _mm512_setzero_si512();
     }
-    if (order == TileOrder::lanes) transpose_pairs(tile);
-    return;
-  }
-  for (std::int64_t i = 0; i < tile_rows; ++i) {
-    bfloat16* to = tile + i * tile_depth;
-    const T* from = strip.data + i * row;
-    if (i >= strip.rows) {
-      _mm512_store_si512(to, _mm512_setzero_si512());
-    } else if (col == 1) {
-      load_32(to, from, strip.cols);
-    } else {
-      for (std::int64_t p = 0; p < tile_depth; ++p) {
-        to[p] = p < strip.cols ? bfloat16(static_cast<float>(from[p * col])) : bfloat16(0.0f);
+  } else if (col == 1) {
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      r[i] = i < strip.rows ? load_32(strip.data + i * row, strip.cols) : _mm512_setzero_si512();
+    }
+  } else {
+    for (int i = 0; i < 16; ++i) {
+      alignas(64) bfloat16 lane[32] = {};
+      for (std::int64_t p = 0; i < strip.rows && p < strip.cols; ++p) {
+        lane[p] = bfloat16(static_cast<float>(strip.data[i * row + p * col]));
       }
+      r[i] = _mm512_load_si512(lane);
     }
   }
-  if (order == TileOrder::pairs) transpose_pairs(tile);
+  if (found != order) transpose_pairs(r);
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) _mm512_store_si512(tile + i * tile_depth, r[i]);
 }
 
 /// Fills the tiles of a strip of at most 32 lanes, two side by side for each 32 of depth: 2 KB that

@@ -4,19 +4,17 @@
 #include <cstdint>
 
 #include <tinynet/core/parallel.hpp>
-#include <tinynet/core/pieces.hpp>
 #include <tinynet/core/scratch.hpp>
 #include <tinynet/kernels/gemm/contract.hpp>
 
-/// The blocked product, whatever multiplies the tiles: cuts C into blocks for the threads, packs
-/// strips of A and B, and calls
+/// The blocked product, whatever multiplies the tiles:
 ///
 ///     struct Tile {
 ///       using packed = ...;                        // type of packed elements
 ///       using sum = ...;                           // type of the sums
 ///       static constexpr std::int64_t rows, cols;  // of the tile of C
 ///       static constexpr std::int64_t depth_step;  // packed depth is a multiple of it
-///       static constexpr std::int64_t depth_block; // deepest strip worth packing
+///       static constexpr std::int64_t depth_block; // depth of a strip that stays in the L1 cache
 ///       static constexpr std::int64_t unit_macs;   // work that is worth a thread
 ///       struct Section;                            // owned by a thread while it works
 ///       static void pack_rows(packed*, Matrix<const T> strip_of_a);
@@ -25,23 +23,27 @@
 ///       static void store(Matrix<C> part_of_c, const sum* tile, const sum* bias, Store);
 ///     };
 ///
-/// Each element of C is summed over k by one thread in one order, so that neither the cut into
-/// blocks nor the number of threads shows in the bits.
+/// Packing is what costs beside the products, so every element is packed once: all strips of the
+/// smaller operand first, for everybody; then each unit packs strips of the other, one at a time,
+/// and multiplies it with all of the first. A small C that sums over many k is cut along k instead.
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 /// How a product is cut into units of work, by its size alone.
 struct GemmCut {
-  std::int64_t rows = 0, cols = 0;  // of a block of C
-  std::int64_t depth = 0;           // of a part of the sum
-  std::int64_t row_blocks = 1, col_blocks = 1;
-  std::int64_t parts = 1;           // partial sums, at most 8
+  bool share_rows = true;   // pack A once for everybody, B by unit; else the other way round
+  std::int64_t units = 1;   // along the operand that is not shared
+  std::int64_t parts = 1;   // of the sum, at most 8
+  std::int64_t depth = 0;   // of a part
 };
 
 namespace detail {
 
+constexpr std::int64_t pieces(std::int64_t size, std::int64_t piece) {
+  return (size + piece - 1) / piece;
+}
 /// The size of `count` pieces of `size` that are as equal as multiples of `step` allow.
 constexpr std::int64_t even_piece(std::int64_t size, std::int64_t count, std::int64_t step) {
-  return round_up(pieces(size, count), step);
+  return std::max(pieces(pieces(size, count), step) * step, step);
 }
 
 template <class T>
@@ -51,110 +53,113 @@ Matrix<T> block(const Matrix<T>& x, std::int64_t row, std::int64_t col, std::int
           x.col_stride};
 }
 
+/// Packed elements of the shared operand that a second-level cache holds beside the rest.
+template <class Tile>
+inline constexpr std::int64_t shared_limit = (1 << 20) / sizeof(typename Tile::packed);
+
 }  // namespace detail
 
-/// Blocks of at most 256 x 512, so that packing A and B is paid for by 512 and 256 products an
-/// element and packed A stays in the second-level cache; smaller ones where that gives eight threads
-/// work; and where C alone is too small for that, parts of a long sum.
 template <class Tile>
 GemmCut cut_gemm(const GemmGeometry& g) {
-  using namespace detail;
-  constexpr std::int64_t units = 8, max_rows = 256, max_cols = 512, min_side = 64, min_depth = 512;
-  const auto macs = g.m * g.n * g.k;
+  using detail::pieces;
+  constexpr std::int64_t most = 8, min_depth = 512, max_partial = 1 << 18;
   GemmCut cut;
-  cut.row_blocks = pieces(g.m, max_rows);
-  cut.col_blocks = pieces(g.n, max_cols);
-  while (cut.row_blocks * cut.col_blocks < units &&
-         macs / (2 * cut.row_blocks * cut.col_blocks) >= Tile::unit_macs) {
-    const auto rows = g.m / cut.row_blocks, cols = g.n / cut.col_blocks;
-    if (std::max(rows, cols) < 2 * min_side) break;
-    (rows > cols ? cut.row_blocks : cut.col_blocks) *= 2;
+  cut.share_rows = g.m <= g.n;
+  const auto strips = cut.share_rows ? pieces(g.n, Tile::cols) : pieces(g.m, Tile::rows);
+  const auto worth = g.m * g.n * g.k / Tile::unit_macs;
+  const auto shared = std::min(g.m, g.n) * g.k;
+  if ((strips < most || shared > detail::shared_limit<Tile>) && g.m * g.n <= max_partial) {
+    cut.parts = std::clamp<std::int64_t>(std::min(worth, g.k / min_depth), 1, most);
   }
-  const auto blocks = cut.row_blocks * cut.col_blocks;
-  cut.parts = std::clamp<std::int64_t>(
-      std::min({units / blocks, macs / (blocks * Tile::unit_macs), g.k / min_depth}), 1, units);
-
-  cut.rows = even_piece(g.m, cut.row_blocks, Tile::rows);
-  cut.cols = even_piece(g.n, cut.col_blocks, Tile::cols);
-  cut.depth = std::max(even_piece(g.k, cut.parts, Tile::depth_step), Tile::depth_step);
-  cut.row_blocks = pieces(g.m, cut.rows);
-  cut.col_blocks = pieces(g.n, cut.cols);
+  cut.depth = detail::even_piece(g.k, cut.parts, Tile::depth_step);
   cut.parts = std::max<std::int64_t>(pieces(g.k, cut.depth), 1);
+  cut.units = cut.parts > 1 ? 1 : std::clamp<std::int64_t>(worth, 1, strips);
   return cut;
 }
 
-/// One unit: a block of C on one thread.
+/// C = A * B (+ bias) or C += , with every strip of the shared operand packed at once.
 template <class Tile, class A, class B, class C>
-void gemm_block(Matrix<const A> a, Matrix<const B> b, Matrix<C> c,
-                const typename Tile::sum* bias, Store store) {
+void gemm_shared(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const typename Tile::sum* bias,
+                 Store store, bool share_rows, std::int64_t units) {
   using namespace detail;
-  using Sum = typename Tile::sum;
   using Packed = typename Tile::packed;
   constexpr auto tile_size = Tile::rows * Tile::cols;
-
   const auto depth_blocks = std::max<std::int64_t>(pieces(a.cols, Tile::depth_block), 1);
   const auto depth = even_piece(a.cols, depth_blocks, Tile::depth_step);
-  const auto row_tiles = pieces(c.rows, Tile::rows), col_tiles = pieces(c.cols, Tile::cols);
-  Scratch scratch;
-  const auto packed_a = scratch.take<Packed>(row_tiles * Tile::rows * depth).data();
-  const auto packed_b = scratch.take<Packed>(Tile::cols * depth).data();
-  // Sums that wait for the next block of k; with a single block, one tile serves all.
-  const auto sums =
-      scratch.take<Sum>((depth_blocks == 1 ? 1 : row_tiles * col_tiles) * tile_size).data();
+  const auto shared_side = share_rows ? Tile::rows : Tile::cols;
+  const auto own_side = share_rows ? Tile::cols : Tile::rows;
+  const auto shared_strips = pieces(share_rows ? c.rows : c.cols, shared_side);
+  const auto own_strips = pieces(share_rows ? c.cols : c.rows, own_side);
 
-  [[maybe_unused]] const typename Tile::Section section;
-  for (std::int64_t d = 0; d < depth_blocks; ++d) {
-    const auto strip_depth = std::min(depth, a.cols - d * depth);
-    const auto packed_depth = round_up(strip_depth, Tile::depth_step);
-    for (std::int64_t i = 0; i < row_tiles; ++i) {
-      Tile::template pack_rows<A>(packed_a + i * Tile::rows * packed_depth,
-                                  block(a, i * Tile::rows, d * depth, Tile::rows, depth));
+  const auto pack = [&](Packed* to, bool rows, std::int64_t strip, std::int64_t d) {
+    if (rows) {
+      Tile::template pack_rows<A>(to, block(a, strip * Tile::rows, d * depth, Tile::rows, depth));
+    } else {
+      Tile::template pack_cols<B>(to, block(b, d * depth, strip * Tile::cols, depth, Tile::cols));
     }
-    for (std::int64_t j = 0; j < col_tiles; ++j) {
-      Tile::template pack_cols<B>(packed_b,
-                                  block(b, d * depth, j * Tile::cols, depth, Tile::cols));
-      for (std::int64_t i = 0; i < row_tiles; ++i) {
-        const auto tile = depth_blocks == 1 ? sums : sums + (j * row_tiles + i) * tile_size;
-        Tile::product(tile, packed_a + i * Tile::rows * packed_depth, packed_b, packed_depth,
-                      d > 0);
-        if (d + 1 < depth_blocks) continue;
-        Tile::template store<C>(
-            block(c, i * Tile::rows, j * Tile::cols, Tile::rows, Tile::cols), tile,
-            bias ? bias + j * Tile::cols : nullptr, store);
+  };
+  Scratch scratch;
+  Packed* shared = scratch.take<Packed>(depth_blocks * shared_strips * shared_side * depth).data();
+  const auto strip_at = [&](std::int64_t strip, std::int64_t d) {
+    return shared + (d * shared_strips + strip) * shared_side * depth;
+  };
+  parallel_for(units == 1 ? 1 : depth_blocks, [&](std::int64_t unit) {
+    for (auto d = unit; d < (units == 1 ? depth_blocks : unit + 1); ++d) {
+      for (std::int64_t s = 0; s < shared_strips; ++s) pack(strip_at(s, d), share_rows, s, d);
+    }
+  });
+
+  parallel_for(units, [&](std::int64_t unit) {
+    Scratch private_scratch;
+    Packed* own = private_scratch.take<Packed>(own_side * depth).data();
+    // Sums that wait for the next block of k; with a single block, one tile serves all.
+    auto* sums = private_scratch
+                     .take<typename Tile::sum>((depth_blocks == 1 ? 1 : shared_strips) * tile_size)
+                     .data();
+    [[maybe_unused]] const typename Tile::Section section;
+    for (auto o = own_strips * unit / units; o < own_strips * (unit + 1) / units; ++o) {
+      for (std::int64_t d = 0; d < depth_blocks; ++d) {
+        pack(own, !share_rows, o, d);
+        const auto packed_depth =
+            pieces(std::min(depth, a.cols - d * depth), Tile::depth_step) * Tile::depth_step;
+        for (std::int64_t s = 0; s < shared_strips; ++s) {
+          auto* tile = depth_blocks == 1 ? sums : sums + s * tile_size;
+          const Packed* strip = strip_at(s, d);
+          Tile::product(tile, share_rows ? strip : own, share_rows ? own : strip, packed_depth,
+                        d > 0);
+          if (d + 1 < depth_blocks) continue;
+          const auto row = (share_rows ? s : o) * Tile::rows;
+          const auto col = (share_rows ? o : s) * Tile::cols;
+          Tile::template store<C>(block(c, row, col, Tile::rows, Tile::cols), tile,
+                                  bias ? bias + col : nullptr, store);
+        }
       }
     }
-  }
+  });
 }
 
-/// C = A * B (+ bias), or C += , by `Tile`.
+/// Several parts of a long sum, each in a matrix of its own, added in their order.
 template <class Tile, class A, class B, class C>
-void blocked_gemm(Matrix<const A> a, Matrix<const B> b, Matrix<C> c,
-                  const accumulate_t<C>* bias, Store store) {
+void gemm_parts(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const typename Tile::sum* bias,
+                Store store, const GemmCut& cut) {
   using Sum = typename Tile::sum;
-  if (c.rows == 0 || c.cols == 0) return;
-  const auto cut = cut_gemm<Tile>({c.rows, c.cols, a.cols});
-  const auto blocks = cut.row_blocks * cut.col_blocks;
-
-  const auto run = [&](auto to, std::int64_t part, std::int64_t index, const Sum* to_bias,
-                       Store how) {
-    const auto row = index % cut.row_blocks * cut.rows, col = index / cut.row_blocks * cut.cols;
-    const auto depth = part * cut.depth;
-    gemm_block<Tile, A, B>(detail::block(a, row, depth, cut.rows, cut.depth),
-                           detail::block(b, depth, col, cut.depth, cut.cols),
-                           detail::block(to, row, col, cut.rows, cut.cols),
-                           to_bias ? to_bias + col : nullptr, how);
-  };
-  if (cut.parts == 1) {
-    parallel_for(blocks, [&](std::int64_t index) { run(c, 0, index, bias, store); });
-    return;
-  }
-  Scratch scratch;
   const auto size = c.rows * c.cols;
-  const auto partial = scratch.take<Sum>(cut.parts * size).data();
-  parallel_for(cut.parts * blocks, [&](std::int64_t unit) {
-    const auto part = unit / blocks;
-    run(matrix(partial + part * size, c.rows, c.cols), part, unit % blocks, nullptr,
-        Store::overwrite);
+  // A part goes through the shared operand in pieces that the cache holds.
+  const auto piece = detail::even_piece(
+      cut.depth,
+      detail::pieces(cut.depth * std::min(c.rows, c.cols), detail::shared_limit<Tile>),
+      Tile::depth_step);
+  Scratch scratch;
+  Sum* partial = scratch.take<Sum>(cut.parts * size).data();
+  parallel_for(cut.parts, [&](std::int64_t part) {
+    const auto begin = part * cut.depth, end = std::min(begin + cut.depth, a.cols);
+    for (auto k = begin; k < end; k += piece) {
+      const auto depth = std::min(piece, end - k);
+      gemm_shared<Tile, A, B>(detail::block(a, 0, k, c.rows, depth),
+                              detail::block(b, k, 0, depth, c.cols),
+                              matrix(partial + part * size, c.rows, c.cols), nullptr,
+                              k == begin ? Store::overwrite : Store::add, cut.share_rows, 1);
+    }
   });
   for (std::int64_t i = 0; i < c.rows; ++i) {
     Sum* sums = partial + i * c.cols;
@@ -166,6 +171,28 @@ void blocked_gemm(Matrix<const A> a, Matrix<const B> b, Matrix<C> c,
       if (store == Store::add) sums[j] += static_cast<Sum>(c(i, j));
       c(i, j) = static_cast<C>(sums[j]);
     }
+  }
+}
+
+/// C = A * B (+ bias), or C += , by `Tile`.
+template <class Tile, class A, class B, class C>
+void blocked_gemm(Matrix<const A> a, Matrix<const B> b, Matrix<C> c,
+                  const typename Tile::sum* bias, Store store) {
+  if (c.rows == 0 || c.cols == 0) return;
+  const auto cut = cut_gemm<Tile>({c.rows, c.cols, a.cols});
+  if (cut.parts > 1) return gemm_parts<Tile>(a, b, c, bias, store, cut);
+  // Where the shared operand outgrows the cache, C is cut across it.
+  const auto side = cut.share_rows ? c.rows : c.cols;
+  const auto count = detail::pieces(side * a.cols, 4 * detail::shared_limit<Tile>);
+  const auto piece = detail::even_piece(side, std::max<std::int64_t>(count, 1),
+                                        cut.share_rows ? Tile::rows : Tile::cols);
+  for (std::int64_t first = 0; first < side; first += piece) {
+    const auto row = cut.share_rows ? first : 0, col = cut.share_rows ? 0 : first;
+    const auto rows = cut.share_rows ? piece : c.rows, cols = cut.share_rows ? c.cols : piece;
+    gemm_shared<Tile, A, B>(detail::block(a, row, 0, rows, a.cols),
+                            detail::block(b, 0, col, b.rows, cols),
+                            detail::block(c, row, col, rows, cols), bias ? bias + col : nullptr,
+                            store, cut.share_rows, cut.units);
   }
 }
 

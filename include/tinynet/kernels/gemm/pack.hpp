@@ -17,38 +17,40 @@ template <class X, class T>
 void pack_panel(X* to, std::int64_t panel, Matrix<const T> strip) {
   constexpr auto width = simd::width<X>;
   const auto lanes = strip.rows, depth = strip.cols;
-  // Lanes [first, first + count) of the panel, of which the matrix has `live`.
-  for (std::int64_t first = 0; first < panel; first += width) {
-    const auto count = std::min(width, panel - first);
-    const auto live = std::clamp<std::int64_t>(lanes - first, 0, count);
-    const auto put = [&](std::int64_t p, const simd::batch<X>& x) {
-      if (count == width) simd::store(to + p * panel + first, x);
-      else simd::store_partial(to + p * panel + first, x, count);
-    };
-    const T* from = strip.data + first * strip.row_stride;
-
-    if (live > 0 && strip.row_stride == 1) {
-      for (std::int64_t p = 0; p < depth; ++p, from += strip.col_stride) {
-        put(p, live == width ? simd::load(from) : simd::load_partial(from, live));
+  const auto put = [&](std::int64_t p, std::int64_t first, const simd::batch<X>& x) {
+    X* at = to + p * panel + first;
+    if (panel - first >= width) simd::store(at, x);
+    else simd::store_partial(at, x, panel - first);
+  };
+  const auto get = [](const T* from, std::int64_t live) {
+    return live >= width  ? simd::load(from)
+           : live > 0     ? simd::load_partial(from, live)
+                          : simd::batch<X>(X(0));
+  };
+  if (strip.row_stride == 1) {
+    const T* from = strip.data;
+    for (std::int64_t p = 0; p < depth; ++p, from += strip.col_stride) {
+      for (std::int64_t first = 0; first < panel; first += width) {
+        put(p, first, get(from + first, lanes - first));
       }
-    } else if (live > 0 && strip.col_stride == 1) {
+    }
+  } else if (strip.col_stride == 1) {
+    for (std::int64_t first = 0; first < panel; first += width) {
+      const T* from = strip.data + first * strip.row_stride;
       for (std::int64_t p = 0; p < depth; p += width) {
-        const auto some = std::min(width, depth - p);
         simd::batch<X> square[width];
 #pragma GCC unroll 16
         for (std::int64_t j = 0; j < width; ++j) {
-          const T* row = from + j * strip.row_stride + p;
-          square[j] = j >= live ? simd::batch<X>(X(0))
-                                : some == width ? simd::load(row) : simd::load_partial(row, some);
+          square[j] = get(from + j * strip.row_stride + p, first + j < lanes ? depth - p : 0);
         }
         simd::transpose<X>(square);
-        for (std::int64_t q = 0; q < some; ++q) put(p + q, square[q]);
+        for (std::int64_t q = 0; q < std::min(width, depth - p); ++q) put(p + q, first, square[q]);
       }
-    } else {
-      for (std::int64_t p = 0; p < depth; ++p) {
-        for (std::int64_t j = 0; j < count; ++j) {
-          to[p * panel + first + j] = j < live ? static_cast<X>(strip(first + j, p)) : X(0);
-        }
+    }
+  } else {
+    for (std::int64_t p = 0; p < depth; ++p) {
+      for (std::int64_t j = 0; j < panel; ++j) {
+        to[p * panel + j] = j < lanes ? static_cast<X>(strip(j, p)) : X(0);
       }
     }
   }
