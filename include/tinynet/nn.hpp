@@ -12,6 +12,7 @@
 #include <tinynet/nn/members.hpp>
 #include <tinynet/nn/pool2d.hpp>
 #include <tinynet/nn/residual.hpp>
+#include <tinynet/nn/save.hpp>
 #include <tinynet/nn/sequential.hpp>
 #include <tinynet/nn/squeeze_excite.hpp>
 #include <tinynet/nn/summary.hpp>

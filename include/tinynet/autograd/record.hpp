@@ -163,10 +163,9 @@ bool all_finite(const void* tensor) {
   return kernels::all_finite<T>(static_cast<const Tensor<T>*>(tensor)->span());
 }
 
-template <class T, class... In>
-void show(Context& ctx, const Op& op, const Tensor<T>& y, const In&... in) {
-  std::vector<Observation::Operand> inputs;
-  (in.show(inputs), ...);
+/// Tells the observer about an op; its path is the layer of its parameters where it has any.
+inline void show(Context& ctx, const Op& op, const std::vector<Observation::Operand>& inputs,
+                 const Observation::Operand& output, bool (*finite)(const void*), const void* value) {
   std::string path = ctx.path;
   for (const auto& each : inputs) {
     if (!each.parameter || each.parameter->empty()) continue;
@@ -174,7 +173,7 @@ void show(Context& ctx, const Op& op, const Tensor<T>& y, const In&... in) {
     path = dot == std::string::npos ? "" : each.parameter->substr(0, dot);
     break;
   }
-  ctx.observer->see({op, path, inputs, operand(y), all_finite<T>, &y});
+  ctx.observer->see({op, path, inputs, output, finite, value});
 }
 
 }  // namespace detail
@@ -198,7 +197,9 @@ template <Scalar T, class... In, class Backward>
 Variable<T> record(Context& ctx, const Op& op, Tensor<T> y, const std::tuple<In...>& in,
                    Backward backward) {
   if (ctx.observer) {
-    std::apply([&](const auto&... each) { detail::show(ctx, op, y, each...); }, in);
+    std::vector<Observation::Operand> operands;
+    std::apply([&](const auto&... each) { (each.show(operands), ...); }, in);
+    detail::show(ctx, op, operands, detail::operand(y), detail::all_finite<T>, &y);
   }
   const bool wanted = std::apply([](const auto&... each) { return (each.wanted() || ...); }, in);
   if (!ctx.tape || !wanted) return Variable<T>(std::move(y));

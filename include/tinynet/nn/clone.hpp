@@ -6,35 +6,33 @@
 
 namespace tinynet::inline TINYNET_ABI::nn {
 
-/// Copies the values of all parameters and buffers of `from` into those of `to`, which must list the
-/// same names and shapes.
-template <HasMembers Model>
-void copy_values(Model& from, Model& to) {
-  const Members source(from), target(to);
-  const auto fail = [](const std::string& what, const std::string& name) {
+/// Copies the values of all parameters and buffers of one model into another that lists the same
+/// names and shapes; StateError says where they differ.
+inline void copy_values(const Members& from, const Members& to) {
+  const auto fail = [](const char* what, const std::string& name) {
     throw StateError(Message("copy_values", what).fact("member", name));
   };
-  if (source.entries().size() != target.entries().size()) {
+  if (from.entries().size() != to.entries().size()) {
     fail("the models have different numbers of members", "");
   }
-  for (std::size_t i = 0; i < source.entries().size(); ++i) {
-    const auto &mine = source.entries()[i], &theirs = target.entries()[i];
-    if (mine.name != theirs.name || mine.member.index() != theirs.member.index()) {
-      fail("the models differ", mine.name);
+  for (std::size_t i = 0; i < from.entries().size(); ++i) {
+    const auto &source = from.entries()[i], &target = to.entries()[i];
+    if (source.name != target.name || source.member.index() != target.member.index()) {
+      fail("the models differ", source.name);
     }
     std::visit(
-        [&](auto* out) {
-          auto* into = std::get<decltype(out)>(theirs.member);
-          if (out->shape() != into->shape()) fail("the shapes differ", mine.name);
-          if constexpr (requires { out->state(); }) {
-            into->state()->name = out->name();
-            into->state()->trainable = out->state()->trainable;
-            if (out->state()->initialized) into->set(out->value());
+        [&](auto* mine) {
+          auto* theirs = std::get<decltype(mine)>(target.member);
+          if (mine->shape() != theirs->shape()) fail("the shapes differ", source.name);
+          if constexpr (requires { mine->state(); }) {
+            theirs->state()->name = mine->name();
+            theirs->state()->trainable = mine->state()->trainable;
+            if (mine->state()->initialized) theirs->set(mine->value());
           } else {
-            std::copy(out->span().begin(), out->span().end(), into->data());
+            std::copy(mine->span().begin(), mine->span().end(), theirs->data());
           }
         },
-        mine.member);
+        source.member);
   }
 }
 
@@ -58,7 +56,7 @@ Model clone(Model& model) {
         return Model();
       }
     }();
-    copy_values(model, copy);
+    copy_values(Members(model), Members(copy));
     return copy;
   }
 }

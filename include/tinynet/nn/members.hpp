@@ -78,10 +78,10 @@ class Members {
 
 /// The parameters of a model, in the order of their names' listing. `P` is double for networks of
 /// double, float for all others. Throws StateError where a parameter is of the other type.
-template <class P = float, HasMembers Model>
-ParameterList<P> parameters(Model& model) {
+template <class P = float>
+ParameterList<P> parameters(const Members& members) {
   ParameterList<P> list;
-  Members(model).for_parameters([&](const std::string& name, auto& parameter) {
+  members.for_parameters([&](const std::string& name, auto& parameter) {
     if constexpr (std::is_same_v<decltype(parameter), Parameter<P>&>) {
       if (parameter.name().empty()) parameter.state()->name = name;
       list.append(parameter.state());
@@ -94,18 +94,25 @@ ParameterList<P> parameters(Model& model) {
   });
   return list;
 }
+template <class P = float, HasMembers Model>
+ParameterList<P> parameters(Model& model) {
+  return parameters<P>(Members(model));
+}
 
 /// Names all parameters and gives each its first value, drawn from (seed, name): the same for every
 /// model in which a layer has that name and shape, whatever was built before it.
-template <HasMembers Model>
-void initialize(Model& model, std::uint64_t seed) {
-  Members(model).for_parameters([&](const std::string& name, auto& parameter) {
+inline void initialize(const Members& members, std::uint64_t seed) {
+  members.for_parameters([&](const std::string& name, auto& parameter) {
     auto& state = *parameter.state();
     state.name = name;
     state.initialize(state.value, random::Key{seed}.fold(name));
     state.initialized = true;
     ++state.version;
   });
+}
+template <HasMembers Model>
+void initialize(Model& model, std::uint64_t seed) {
+  initialize(Members(model), seed);
 }
 
 /// The number of values that are trained.

@@ -1,0 +1,8 @@
+#pragma once
+
+#include <tinynet/data/augment.hpp>
+#include <tinynet/data/dataset.hpp>
+#include <tinynet/data/fashion_mnist.hpp>
+#include <tinynet/data/idx.hpp>
+#include <tinynet/data/loader.hpp>
+#include <tinynet/data/normalize.hpp>

@@ -1,0 +1,7 @@
+#pragma once
+
+#include <tinynet/train/checkpoint.hpp>
+#include <tinynet/train/evaluate.hpp>
+#include <tinynet/train/loop.hpp>
+#include <tinynet/train/metrics.hpp>
+#include <tinynet/train/progress.hpp>
