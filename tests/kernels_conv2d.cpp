@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -192,11 +193,19 @@ std::vector<param_t<T>> run_backward_weight(const Conv2dBackwardWeight<T>& versi
   return dw.result();
 }
 
+/// The reference sums in accumulate_t whatever T is: one T shows it, the others would take most of
+/// the time.
+template <class T>
+bool skip(const auto& version, const Conv2dGeometry& g) {
+  const bool again = version.path == Path::reference && !std::is_same_v<T, float>;
+  return version.refuses(g) || (again && g.macs() > 10000);
+}
+
 template <class T>
 void check_forward(const Truth& truth) {
   const auto& g = truth.g;
   for (const auto& version : conv2d_forward_versions<T>) {
-    if (version.refuses(g)) continue;
+    if (skip<T>(version, g)) continue;
     INFO(type_name<T>() << ", " << path_name(version.path) << ": " << describe(g));
     const auto y = run_forward(version, truth, true);
     const auto terms = g.kh * g.kw * (g.ic / g.groups);
@@ -209,7 +218,7 @@ void check_backward_input(const Truth& truth) {
   const auto& g = truth.g;
   const auto before = values(truth.dx.size(), {3});
   for (const auto& version : conv2d_backward_input_versions<T>) {
-    if (version.refuses(g)) continue;
+    if (skip<T>(version, g)) continue;
     INFO(type_name<T>() << ", " << path_name(version.path) << ": " << describe(g));
     const auto terms = g.kh * g.kw * (g.oc / g.groups);
     const auto dx = run_backward_input(version, truth, nullptr);
@@ -224,7 +233,7 @@ void check_backward_weight(const Truth& truth) {
   const auto& g = truth.g;
   const auto before = values(truth.dw.size(), {4});
   for (const auto& version : conv2d_backward_weight_versions<T>) {
-    if (version.refuses(g)) continue;
+    if (skip<T>(version, g)) continue;
     INFO(type_name<T>() << ", " << path_name(version.path) << ": " << describe(g));
     const auto terms = g.n * g.oh * g.ow;
     const auto dw = run_backward_weight(version, truth, nullptr);
@@ -249,25 +258,29 @@ void check_all(const Truth& truth) {
 
 /// Shapes that walk the option space: each window with each stride, padding and dilation that fits,
 /// the channels and image sizes taken in turn.
-std::vector<Conv2dGeometry> option_space() {
-  const std::int64_t channels[] = {1, 3, 15, 16, 17, 31, 32, 33, 64};
-  std::vector<Conv2dGeometry> shapes;
-  std::size_t turn = 0;
-  for (const std::int64_t window : {1, 2, 3, 5, 7})
-    for (const std::int64_t stride : {1, 2, 3})
-      for (const std::int64_t padding : {0, 1, 2, 3})
-        for (const std::int64_t dilation : {1, 2, 3}) {
-          if (window == 1 && dilation > 1) continue;
-          const auto reach = dilation * (window - 1) + 1;
-          const auto h = std::max<std::int64_t>(reach - 2 * padding, 1) +
-                         static_cast<std::int64_t>(turn % 6);
-          const auto ic = channels[turn % 9], oc = channels[turn / 9 % 9 * 4 % 9];
-          const auto groups = turn % 5 == 4 ? std::gcd(ic, oc) : 1;
-          shapes.push_back(geometry({.n = turn % 3 ? 1 : 3, .h = h, .w = h + 1, .ic = ic, .oc = oc,
-                                     .kh = window, .kw = window, .stride = stride,
-                                     .padding = padding, .dilation = dilation, .groups = groups}));
-          ++turn;
-        }
+const std::vector<Truth>& option_space() {
+  static const auto shapes = [] {
+    const std::int64_t channels[] = {1, 3, 15, 16, 17, 31, 32, 33, 64};
+    std::vector<Truth> all;
+    std::size_t turn = 0;
+    for (const std::int64_t window : {1, 2, 3, 5, 7})
+      for (const std::int64_t stride : {1, 2, 3})
+        for (const std::int64_t padding : {0, 1, 2, 3})
+          for (const std::int64_t dilation : {1, 2, 3}) {
+            if (window == 1 && dilation > 1) continue;
+            const auto reach = dilation * (window - 1) + 1;
+            const auto h = std::max<std::int64_t>(reach - 2 * padding, 1) +
+                           static_cast<std::int64_t>(turn % (window > 3 ? 4 : 6));
+            const auto ic = channels[turn % 9], oc = channels[turn / 9 % 9 * 4 % 9];
+            const auto groups = turn % 5 == 4 ? std::gcd(ic, oc) : 1;
+            all.emplace_back(geometry(
+                {.n = turn % 3 ? 1 : 3, .h = h, .w = h % 2 ? h + 1 : h, .ic = ic, .oc = oc,
+                 .kh = window, .kw = window, .stride = stride, .padding = padding,
+                 .dilation = dilation, .groups = groups}));
+            ++turn;
+          }
+    return all;
+  }();
   return shapes;
 }
 
@@ -303,9 +316,8 @@ TEST_CASE("a correlation worked by hand") {
 
 TEST_CASE("gradients are the transposed map") {
   // <dy, conv(x, w)> = <dx, x> = <dw, w>, whatever the options
-  for (const auto& g : option_space()) {
-    INFO(describe(g));
-    const Truth truth(g);
+  for (const auto& truth : option_space()) {
+    INFO(describe(truth.g));
     const auto dot = [](const auto& a, const auto& b) {
       double sum = 0;
       for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
@@ -325,7 +337,7 @@ TEST_CASE("gradients are the transposed map") {
 }
 
 TEST_CASE("every version agrees with the formula over the option space") {
-  for (const auto& g : option_space()) check_all(Truth(g));
+  for (const auto& truth : option_space()) check_all(truth);
 }
 
 TEST_CASE("every version agrees with the formula on chosen shapes") {
@@ -359,7 +371,7 @@ TEST_CASE("random shapes agree with the formula") {
   for (int i = 0; i < 200; ++i) {
     Shape shape{};
     do {
-      shape = {.n = upto(4), .h = upto(12), .w = upto(12), .ic = upto(20), .oc = upto(40),
+      shape = {.n = upto(3), .h = upto(11), .w = upto(11), .ic = upto(20), .oc = upto(40),
                .kh = upto(5), .kw = upto(5), .stride = upto(4),
                .padding = upto(5) - 1, .dilation = upto(3)};
       if (draw.chance(0.3f)) {

@@ -80,22 +80,26 @@ void multiply_block(T* out, Store store, const PixelList<accumulate_t<T>>& pixel
   }
 }
 
-}  // namespace detail
-
-/// out = bias + correlation of `in` with packed weights, or out += . `bias` may be null.
+/// A correlation with its operands, called for one unit of it at a time.
 template <Scalar T>
-void correlate(T* out, Store store, const T* in, const accumulate_t<T>* packed,
-               const accumulate_t<T>* bias, const Correlation& c) {
+struct CorrelateUnit {
   using A = accumulate_t<T>;
-  const Strips s = cut(c, sizeof(A), std::is_same_v<T, A>);
-  const auto group_in = c.group_in(), group_out = c.group_out();
-  const auto padded = padded_channels<A>(group_out), blocks = pieces(group_out, block_channels<A>);
-  constexpr std::int64_t units = 32;  // share the blocks out where strips are fewer
-  const auto parts = std::clamp<std::int64_t>(units / (s.count * c.g.groups), 1, blocks);
+  T* out;
+  Store store;
+  const T* in;
+  const A* packed;
+  const A* bias;
+  Correlation c;
+  Strips s;
+  std::int64_t parts;  // of the blocks, in units of their own
 
-  parallel_for(s.count * c.g.groups * parts, [&](std::int64_t unit) {
+  // Not inlined: parallel_for calls it in two places.
+  [[gnu::noinline]] void operator()(std::int64_t unit) const {
     const auto part = unit % parts, group = unit / parts % c.g.groups;
     const auto strip = s.at(unit / parts / c.g.groups, c);
+    const auto group_in = c.group_in(), group_out = c.group_out();
+    const auto padded = padded_channels<A>(group_out);
+    const auto blocks = pieces(group_out, block_channels<A>);
     Scratch scratch;
     const A* input = nullptr;
     if constexpr (std::is_same_v<T, A>) {
@@ -110,8 +114,8 @@ void correlate(T* out, Store store, const T* in, const accumulate_t<T>* packed,
       input = copy.data();
     }
     const auto runs = scratch.take<Run>(c.tap_count() * pieces(group_in, chunk_channels));
-    detail::PixelList<A> pixels{scratch.take<const A*>(s.pixels() + tile_pixels),
-                                scratch.take<std::int64_t>(s.pixels())};
+    PixelList<A> pixels{scratch.take<const A*>(s.pixels() + tile_pixels),
+                        scratch.take<std::int64_t>(s.pixels())};
 
     const A* phase = packed + group * c.tap_count() * group_in * padded;
     for (std::int64_t r = 0; r < c.phases * c.phases; ++r) {
@@ -120,16 +124,30 @@ void correlate(T* out, Store store, const T* in, const accumulate_t<T>* packed,
       const auto run_count = find_runs(runs.data(), rows, cols, s, group_in, chunk_channels);
       pixels.fill(input, strip, s, rows, cols, c);
       for (auto block = part * blocks / parts; block < (part + 1) * blocks / parts; ++block) {
-        const auto first = block * block_channels<A>;
-        const auto multiply = padded - first > simd::width<A> ? detail::multiply_block<T, 2>
-                                                              : detail::multiply_block<T, 1>;
-        multiply(out + group * group_out + first, store, pixels, runs.data(), run_count,
-                 phase + first * terms, group_out - first,
-                 bias ? bias + group * group_out + first : nullptr);
+        const auto first = block * block_channels<A>, channel = group * group_out + first;
+        const auto multiply =
+            padded - first > simd::width<A> ? multiply_block<T, 2> : multiply_block<T, 1>;
+        multiply(out + channel, store, pixels, runs.data(), run_count, phase + first * terms,
+                 group_out - first, bias ? bias + channel : nullptr);
       }
       phase += terms * padded;
     }
-  });
+  }
+};
+
+}  // namespace detail
+
+/// out = bias + correlation of `in` with packed weights, or out += . `bias` may be null.
+template <Scalar T>
+void correlate(T* out, Store store, const T* in, const accumulate_t<T>* packed,
+               const accumulate_t<T>* bias, const Correlation& c) {
+  using A = accumulate_t<T>;
+  const Strips s = cut(c, sizeof(A), std::is_same_v<T, A>);
+  constexpr std::int64_t units = 32;  // share the blocks out where strips are fewer
+  const auto blocks = pieces(c.group_out(), block_channels<A>);
+  const auto parts = std::clamp<std::int64_t>(units / (s.count * c.g.groups), 1, blocks);
+  parallel_for(s.count * c.g.groups * parts,
+               detail::CorrelateUnit<T>{out, store, in, packed, bias, c, s, parts});
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

@@ -90,6 +90,105 @@ constexpr std::int64_t most_partials(std::int64_t bytes) {
   return bytes <= 512 << 10 ? 8 : bytes <= 2 << 20 ? 4 : bytes <= 4 << 20 ? 2 : 1;
 }
 
+/// How the sums of a weight gradient lie: [partial][group][block][run][row][channel of the block].
+template <class A>
+struct SumLayout {
+  Correlation c;
+  Strips s = {};
+  std::span<Run> runs = {};  // all of one length
+  std::int64_t partials = 1;
+  A* sums = nullptr;
+
+  std::int64_t run_rows() const { return padded_rows(runs[0].length); }
+  std::int64_t rows() const { return static_cast<std::int64_t>(runs.size()) * run_rows(); }
+  std::int64_t channels() const { return padded_channels<A>(c.group_out()); }
+  std::int64_t partial_size() const { return c.g.groups * rows() * channels(); }
+  std::int64_t blocks() const { return pieces(c.group_out(), block_channels<A>); }
+  std::int64_t block_size(std::int64_t first) const {
+    return std::min(block_channels<A>, channels() - first);
+  }
+  /// The sums of the block that begins with channel `first` of a group.
+  A* block(std::int64_t partial, std::int64_t group, std::int64_t first) const {
+    return sums + partial * partial_size() + (group * channels() + first) * rows();
+  }
+};
+
+/// Sums up one partial gradient for a part of a group's blocks.
+template <Scalar T>
+struct SumUnit {
+  using A = accumulate_t<T>;
+  SumLayout<A> to;
+  const T* dy;
+  const T* x;
+  std::int64_t parts;
+
+  // Not inlined: parallel_for calls it in two places.
+  [[gnu::noinline]] void operator()(std::int64_t unit) const {
+    const auto& s = to.s;
+    const auto& g = to.c.g;
+    const auto part = unit % parts, group = unit / parts % g.groups;
+    const auto partial = unit / parts / g.groups;
+    const auto first = part * to.blocks() / parts * block_channels<A>;
+    const auto last = std::min((part + 1) * to.blocks() / parts * block_channels<A>, to.channels());
+    std::fill(to.block(partial, group, first), to.block(partial, group, last), A(0));
+    // Pixels summed up between loading and storing sums: what is read of them stays in L1.
+    const auto pass_rows = std::max<std::int64_t>(128 / g.ow, 1);
+
+    Scratch scratch;
+    const auto copy = scratch.take<A>(s.elements());
+    const auto panels = scratch.take<A>(s.pixels() * (last - first));
+    const auto x_rows = scratch.take<const A*>(s.images * s.rows);
+    const auto end = (partial + 1) * s.count / to.partials;
+    for (auto index = partial * s.count / to.partials; index < end; ++index) {
+      const auto strip = s.at(index, to.c);
+      copy_strip(copy.data(), x, strip, group, s, to.c);
+      const auto image_rows = strip.row_end - strip.row;
+      const auto row_count = (strip.image_end - strip.image) * image_rows;
+      for (std::int64_t r = 0; r < row_count; ++r) {
+        const auto n = r / image_rows, a = r % image_rows;
+        x_rows[static_cast<std::size_t>(r)] = copy.data() + n * s.image + a * s.step * s.row;
+      }
+      // A strip is a part of one image or whole images: its pixels follow each other in dy.
+      const T* strip_dy = dy + (strip.image * g.oh + strip.row) * g.ow * g.oc;
+      for (auto o = first; o < last; o += block_channels<A>) {
+        copy_panel(panels.data() + (o - first) * s.pixels(), to.block_size(o),
+                   strip_dy + group * to.c.group_out() + o,
+                   std::min(to.block_size(o), to.c.group_out() - o), row_count * g.ow, g.oc);
+      }
+      for (std::int64_t r = 0; r < row_count; r += pass_rows) {
+        for (auto o = first; o < last; o += block_channels<A>) {
+          const auto size = to.block_size(o);
+          const auto add = size == block_channels<A> ? add_block<A, 2> : add_block<A, 1>;
+          add(to.block(partial, group, o), to.runs.data(),
+              static_cast<std::int64_t>(to.runs.size()), x_rows.data() + r,
+              std::min(pass_rows, row_count - r), g.ow, s.step * s.pixel,
+              panels.data() + (o - first) * s.pixels() + r * g.ow * size);
+        }
+      }
+    }
+  }
+};
+
+/// Adds the partials of one run of one block into dw.
+template <class A>
+struct StoreUnit {
+  SumLayout<A> from;
+  A* dw;
+  Store store;
+
+  [[gnu::noinline]] void operator()(std::int64_t unit) const {
+    const auto run_count = static_cast<std::int64_t>(from.runs.size());
+    const auto run = unit % run_count, block = unit / run_count % from.blocks();
+    const auto group = unit / run_count / from.blocks();
+    const auto first = block * block_channels<A>, length = from.runs[0].length;
+    const auto size = from.block_size(first), terms = run_count * length;
+    add_partials<A>(dw + (group * from.c.group_out() + first) * terms + run * length, terms, store,
+                    std::min(size, from.c.group_out() - first), length,
+                    from.block(0, group, first) + run * from.run_rows() * size, size,
+                    from.partials, from.partial_size());
+  }
+};
+
 }  // namespace detail
 
 /// dw[oc, kh, kw, ic/groups] = gradient, or += .
@@ -97,78 +196,23 @@ template <Scalar T>
 void weight_gradient(param_t<T>* dw, Store store, const T* dy, const T* x,
                      const Conv2dGeometry& g) {
   using A = accumulate_t<T>;
-  const auto c = forward_correlation(g);
-  const Strips s = cut(c, sizeof(A), false);
-  const auto in = c.group_in(), out = c.group_out();
   Scratch scratch;
+  detail::SumLayout<A> sums{.c = forward_correlation(g)};
+  const auto& c = sums.c;
+  sums.s = cut(c, sizeof(A), false);
   const auto runs = scratch.take<Run>(c.tap_count());
-  const auto run_count = find_runs(runs.data(), c.rows(0), c.cols(0), s, in, in);
-  const auto run_length = runs[0].length;  // all are alike
-  const auto run_rows = detail::padded_rows(run_length), sum_rows = run_count * run_rows;
-
-  // Sums lie as [partial][group][block][run][row][channel of the block].
-  const auto padded = padded_channels<A>(out), blocks = pieces(out, block_channels<A>);
-  const auto group_size = sum_rows * padded, partial_size = g.groups * group_size;
-  const auto most = detail::most_partials(partial_size * std::int64_t{sizeof(A)});
-  const auto partials = std::clamp<std::int64_t>(s.count, 1, most);
-  const auto sums = scratch.take<A>(partials * partial_size);
-  const auto block_size = [&](std::int64_t o) { return std::min(block_channels<A>, padded - o); };
+  const auto run_count =
+      find_runs(runs.data(), c.rows(0), c.cols(0), sums.s, c.group_in(), c.group_in());
+  sums.runs = runs.first(static_cast<std::size_t>(run_count));
+  const auto most = detail::most_partials(sums.partial_size() * std::int64_t{sizeof(A)});
+  sums.partials = std::clamp<std::int64_t>(sums.s.count, 1, most);
+  sums.sums = scratch.take<A>(sums.partials * sums.partial_size()).data();
 
   constexpr std::int64_t units = 16;  // share the blocks out where partials are fewer
-  const auto parts = std::clamp<std::int64_t>(units / (partials * g.groups), 1, blocks);
-  // Pixels summed up between loading and storing sums: what is read of them stays in L1.
-  const auto pass_rows = std::max<std::int64_t>(128 / g.ow, 1);
-
-  parallel_for(partials * g.groups * parts, [&](std::int64_t unit) {
-    const auto part = unit % parts, group = unit / parts % g.groups;
-    const auto partial = unit / parts / g.groups;
-    const auto first = part * blocks / parts * block_channels<A>;
-    const auto last = std::min((part + 1) * blocks / parts * block_channels<A>, padded);
-    A* group_sums = sums.data() + partial * partial_size + group * group_size;
-    std::fill(group_sums + first * sum_rows, group_sums + last * sum_rows, A(0));
-
-    Scratch mine;
-    const auto copy = mine.take<A>(s.elements());
-    const auto panels = mine.take<A>(s.pixels() * (last - first));
-    const auto x_rows = mine.take<const A*>(s.images * s.rows);
-    const auto end = (partial + 1) * s.count / partials;
-    for (auto index = partial * s.count / partials; index < end; ++index) {
-      const auto strip = s.at(index, c);
-      copy_strip(copy.data(), x, strip, group, s, c);
-      const auto image_rows = strip.row_end - strip.row;
-      const auto row_count = (strip.image_end - strip.image) * image_rows;
-      for (std::int64_t r = 0; r < row_count; ++r) {
-        const auto n = r / image_rows, a = r % image_rows;
-        x_rows[static_cast<std::size_t>(r)] = copy.data() + n * s.image + a * s.step * s.row;
-      }
-      // Rows of a strip follow each other in dy: a strip is part of an image or whole images.
-      const T* strip_dy = dy + (strip.image * g.oh + strip.row) * g.ow * g.oc + group * out;
-      for (auto o = first; o < last; o += block_channels<A>) {
-        detail::copy_panel(panels.data() + (o - first) * s.pixels(), block_size(o), strip_dy + o,
-                           std::min(block_size(o), out - o), row_count * g.ow, g.oc);
-      }
-      for (std::int64_t r = 0; r < row_count; r += pass_rows) {
-        for (auto o = first; o < last; o += block_channels<A>) {
-          const auto add = block_size(o) == block_channels<A> ? detail::add_block<A, 2>
-                                                              : detail::add_block<A, 1>;
-          add(group_sums + o * sum_rows, runs.data(), run_count, x_rows.data() + r,
-              std::min(pass_rows, row_count - r), g.ow, s.step * s.pixel,
-              panels.data() + (o - first) * s.pixels() + r * g.ow * block_size(o));
-        }
-      }
-    }
-  });
-
-  parallel_for(g.groups * blocks * run_count, [&](std::int64_t unit) {
-    const auto run = unit % run_count, group = unit / run_count / blocks;
-    const auto first = unit / run_count % blocks * block_channels<A>;
-    const auto terms = c.tap_count() * in;
-    const A* from = sums.data() + group * group_size + first * sum_rows +
-                    run * run_rows * block_size(first);
-    detail::add_partials<A>(dw + (group * out + first) * terms + run * run_length, terms, store,
-                            std::min(block_size(first), out - first), run_length, from,
-                            block_size(first), partials, partial_size);
-  });
+  const auto parts =
+      std::clamp<std::int64_t>(units / (sums.partials * g.groups), 1, sums.blocks());
+  parallel_for(sums.partials * g.groups * parts, detail::SumUnit<T>{sums, dy, x, parts});
+  parallel_for(g.groups * sums.blocks() * run_count, detail::StoreUnit<A>{sums, dw, store});
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
