@@ -1,0 +1,130 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <tinynet/core/cpu.hpp>
+#include <tinynet/core/trace.hpp>
+#include <tinynet/optim/optimizer.hpp>
+#include <tinynet/optim/schedule.hpp>
+#include <tinynet/train/evaluate.hpp>
+#include <tinynet/train/non_finite.hpp>
+#include <tinynet/train/progress.hpp>
+
+namespace tinynet::inline TINYNET_ABI::train {
+
+/// What one epoch came to.
+struct EpochResult {
+  std::int64_t epoch = 0;                // counted from 0
+  double loss = 0, accuracy = 0;         // on the training batches, while the model changed
+  std::optional<Evaluation> validation;  // afterwards
+  std::optional<double> lr;              // of the last step, where a schedule gave it
+  double seconds = 0;                    // of the steps
+  std::int64_t samples = 0;              // trained on
+};
+
+using History = std::vector<EpochResult>;
+
+template <Scalar T>
+struct FitOptions {
+  std::int64_t epochs = 10;
+  std::int64_t first_epoch = 0;  // what load_checkpoint returned, where a run goes on
+  std::optional<optim::Schedule> schedule = {};  // of the step; none: the optimizer's own lr
+  ops::CrossEntropyOptions loss = {};
+  const data::Loader<T>* validation = nullptr;
+  std::uint64_t seed = 1;  // of dropout and what else a forward pass draws
+  bool check_nan = true;   // a NaN loss names the layer it comes from
+  std::function<bool(const EpochResult&)> on_epoch = {};  // false ends the training
+  ProgressOutput progress = ProgressOutput::to(stdout);
+};
+
+namespace detail {
+
+/// Says once what makes a 16-bit network slower than it might be.
+template <Scalar T>
+void note_slow_precision() {
+  if constexpr (is_any_of<T, bfloat16, float16>) {
+    if (cpu().amx_bf16) return;
+    trace(std::string(type_name<T>()) + " without AMX (" + cpu().amx_refusal +
+          "): products run in fp32, do not expect more speed than from float");
+  }
+}
+
+}  // namespace detail
+
+/// The training loop in one function: cross-entropy, one optimizer step a batch, an evaluation
+/// after each epoch where there is a validation loader.
+///
+///     train::fit(model, optimizer, loader, {.epochs = 5, .validation = &test_loader});
+///
+/// It is these lines and no more, so write them out where you want them different:
+///
+///     for (const auto& batch : loader.epoch(e)) {
+///       Tape tape;
+///       auto ctx = Context::training(tape, key.fold(optimizer.steps()));
+///       const auto loss = ops::cross_entropy(model(batch.images, ctx), batch.labels, {}, ctx);
+///       loss.backward();
+///       optimizer.step(schedule(optimizer.steps()));
+///     }
+///
+/// Throws StateError, before the step, if a loss is not finite.
+template <class Model, class P, Scalar T>
+History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>& loader,
+            const FitOptions<T>& options = {}) {
+  detail::note_slow_precision<T>();
+  Progress progress(options.epochs, loader.batches(), options.progress);
+  History history;
+  for (auto epoch = options.first_epoch; epoch < options.epochs; ++epoch) {
+    EpochResult result;
+    result.epoch = epoch;
+    Mean loss;
+    Accuracy accuracy;
+    progress.begin(epoch);
+    for (const auto& batch : loader.epoch(epoch)) {
+      const auto step = optimizer.steps();
+      const auto key = random::Key{options.seed}.fold(static_cast<std::uint64_t>(step));
+      Tape tape;
+      auto ctx = Context::training(tape, key);
+      const auto logits = model(Variable<T>(batch.images), ctx);
+      const auto mean = ops::cross_entropy(logits, batch.labels, options.loss, ctx);
+      const double value = mean.item();
+      if (!std::isfinite(value)) {
+        std::optional<NonFinite> found;
+        if (options.check_nan) {
+          found = find_non_finite(model, optimizer.parameters(), batch.images, key);
+        }
+        throw_non_finite(value, step, epoch, batch.index, found);
+      }
+      mean.backward();
+      if (options.schedule) {
+        const auto settings = (*options.schedule)(step);
+        optimizer.step(settings);
+        result.lr = settings.lr;
+      } else {
+        optimizer.step();
+      }
+      loss.add(value, static_cast<double>(batch.size()));
+      accuracy.add(count_correct(logits, batch.labels), batch.size());
+      progress.step({{"loss", loss.value()}, {"acc", accuracy.value()}});
+    }
+    result.loss = loss.value();
+    result.accuracy = accuracy.value();
+    result.seconds = progress.seconds();
+    result.samples = accuracy.total();
+    std::vector<Metric> metrics{{"loss", result.loss}, {"acc", result.accuracy}};
+    if (options.validation) {
+      result.validation = evaluate(model, *options.validation);
+      metrics.push_back({"val_acc", result.validation->accuracy});
+    }
+    progress.finish(metrics);
+    history.push_back(result);
+    if (options.on_epoch && !options.on_epoch(result)) break;
+  }
+  return history;
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::train
