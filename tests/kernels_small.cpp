@@ -29,7 +29,7 @@ constexpr int64_t channels[] = {1, 3, 15, 16, 17, 31, 32, 33, 64, 100};
 constexpr int thread_counts[] = {2, 3, 4, 8};
 constexpr Store stores[] = {Store::overwrite, Store::add};
 
-/// Random numbers of deviation 1, at most 3.5: the sum of four uniform ones, which is quick to draw.
+/// Random numbers of deviation 1, at most 3.5: sums of four uniform ones, which are quick to draw.
 template <class T>
 std::vector<T> values(int64_t n, std::uint64_t seed, double scale = 1, double shift = 0) {
   std::vector<T> x(static_cast<std::size_t>(n));
@@ -266,7 +266,8 @@ TEST_CASE("label smoothing equals the soft target it stands for") {
   constexpr int64_t k = 5;
   const auto logits = values<double>(2 * k, 7);
   const std::vector<std::int32_t> labels = {4, 1};
-  std::vector<double> target(2 * k, 0.2 / k), loss(2), soft_loss(2), p(2 * k), dx(2 * k), soft(2 * k);
+  std::vector<double> target(2 * k, 0.2 / k), loss(2), soft_loss(2);
+  std::vector<double> p(2 * k), dx(2 * k), soft(2 * k);
   for (int i = 0; i < 2; ++i) target[i * k + labels[i]] += 0.8;
   kernels::cross_entropy_forward<double>(loss, p, logits, in(labels), k, 0.2);
   kernels::cross_entropy_forward<double>(soft_loss, p, logits, in(target), k, 0);
@@ -307,8 +308,8 @@ TEST_CASE_TEMPLATE("batch norm", T, EVERY_TYPE) {
           parameters = destination<P>(2 * c, store);
           const auto run =
               eval ? kernels::batch_norm_backward_eval<T> : kernels::batch_norm_backward<T>;
-          run(dx, store, std::span(parameters).first(c), std::span(parameters).last(c), store, dy, x,
-              mean, inverse_std, gamma, c);
+          run(dx, store, std::span(parameters).first(c), std::span(parameters).last(c), store, dy,
+              x, mean, inverse_std, gamma, c);
           return dx;
         };
         std::vector<P> parameters;
@@ -503,7 +504,8 @@ TEST_CASE_TEMPLATE("normalised bytes", T, EVERY_TYPE) {
 
 TEST_CASE_TEMPLATE("padding", T, EVERY_TYPE) {
   for (const auto c : channels) {
-    const kernels::Pad2dGeometry g{.n = 3, .h = 4, .w = 5, .c = c, .top = 1, .bottom = 2, .left = 3};
+    const kernels::Pad2dGeometry g{
+        .n = 3, .h = 4, .w = 5, .c = c, .top = 1, .bottom = 2, .left = 3};
     const auto x = values<T>(g.n * g.h * g.w * c, 17);
     auto y = destination<T>(g.n * g.padded_h() * g.padded_w() * c);
     kernels::pad2d_forward<T>(y, x, g);

@@ -10,10 +10,10 @@
 /// Sums over the rows of matrices [rows, c], the loop under bias gradients and batch norm.
 namespace tinynet::inline TINYNET_ABI::kernels::vectors {
 
-/// Rows of c elements of T that stay in a first-level cache of 32 KB beside a second such matrix.
+/// Rows of c elements of T that stay in a first-level cache of 32 KB beside a few rows of sums.
 template <Scalar T>
 constexpr std::int64_t cached_rows(std::int64_t c) {
-  return std::max<std::int64_t>(1, 12 * 1024 / static_cast<std::int64_t>(sizeof(T)) / c);
+  return std::max<std::int64_t>(1, 24 * 1024 / static_cast<std::int64_t>(sizeof(T)) / c);
 }
 
 /// `count` neighbouring registers of each sum stay in registers over all rows.

@@ -185,8 +185,8 @@ void soft_cross_entropy_backward(std::span<T> dx, Store store,
 
 }  // namespace vectors
 
-/// Loss [n] of each row of logits [n, k] against its label, and the softmax [n, k] that the gradient
-/// needs. Labels lie in [0, k).
+/// Loss [n] of each row of logits [n, k] against its label, and the softmax [n, k] that the
+/// gradient needs. Labels lie in [0, k).
 template <Scalar T>
 void cross_entropy_forward(std::span<accumulate_t<T>> losses,
                            std::span<accumulate_t<T>> probabilities, std::span<const T> logits,
@@ -204,8 +204,8 @@ void cross_entropy_forward(std::span<accumulate_t<T>> losses,
                            std::span<const param_t<T>> targets, std::int64_t k,
                            accumulate_t<T> smoothing) {
   simd_or_reference("soft_cross_entropy_forward", vectors::soft_cross_entropy_forward<T>,
-                    reference::soft_cross_entropy_forward<T>)(losses, probabilities, logits, targets,
-                                                              k, smoothing);
+                    reference::soft_cross_entropy_forward<T>)(losses, probabilities, logits,
+                                                              targets, k, smoothing);
 }
 
 /// dx [n, k] = scale * (probabilities - target distribution); scale is the gradient of each loss.
@@ -215,8 +215,8 @@ void cross_entropy_backward(std::span<T> dx, Store store,
                             std::span<const std::int32_t> labels, std::int64_t k,
                             accumulate_t<T> scale, accumulate_t<T> smoothing) {
   simd_or_reference("cross_entropy_backward", vectors::cross_entropy_backward<T>,
-                    reference::cross_entropy_backward<T>)(dx, store, probabilities, labels, k, scale,
-                                                          smoothing);
+                    reference::cross_entropy_backward<T>)(dx, store, probabilities, labels, k,
+                                                          scale, smoothing);
 }
 
 /// The same against distributions, targets [n, k].
@@ -226,8 +226,8 @@ void cross_entropy_backward(std::span<T> dx, Store store,
                             std::span<const param_t<T>> targets, std::int64_t k,
                             accumulate_t<T> scale, accumulate_t<T> smoothing) {
   simd_or_reference("soft_cross_entropy_backward", vectors::soft_cross_entropy_backward<T>,
-                    reference::soft_cross_entropy_backward<T>)(dx, store, probabilities, targets, k,
-                                                               scale, smoothing);
+                    reference::soft_cross_entropy_backward<T>)(dx, store, probabilities, targets,
+                                                               k, scale, smoothing);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

@@ -29,8 +29,29 @@ void dropout_factors(A* factors, std::int64_t count, std::int64_t first, double 
 
 namespace vectors {
 
-/// Philox for 16 counters at once, in loops that every compiler turns into vectors; `first` is a
-/// multiple of 4.
+/// random::philox for counters in the lanes of `word`, in a loop that compilers turn into vectors.
+template <int lanes>
+void philox(random::Key key, std::uint32_t (&word)[4][lanes]) {
+  for (int i = 0; i < lanes; ++i) {
+    std::uint32_t w0 = word[0][i], w1 = word[1][i], w2 = word[2][i], w3 = word[3][i];
+    auto key0 = static_cast<std::uint32_t>(key.value);
+    auto key1 = static_cast<std::uint32_t>(key.value >> 32);
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; ++round) {
+      const auto p0 = std::uint64_t{0xd2511f53} * w0;
+      const auto p1 = std::uint64_t{0xcd9e8d57} * w2;
+      w0 = static_cast<std::uint32_t>(p1 >> 32) ^ w1 ^ key0;
+      w1 = static_cast<std::uint32_t>(p1);
+      w2 = static_cast<std::uint32_t>(p0 >> 32) ^ w3 ^ key1;
+      w3 = static_cast<std::uint32_t>(p0);
+      key0 += 0x9e3779b9;
+      key1 += 0xbb67ae85;
+    }
+    word[0][i] = w0, word[1][i] = w1, word[2][i] = w2, word[3][i] = w3;
+  }
+}
+
+/// The same factors from 16 counters at once; `first` is a multiple of 4.
 template <class A>
 void dropout_factors(A* factors, std::int64_t count, std::int64_t first, double keep,
                      random::Key key) {
@@ -40,25 +61,12 @@ void dropout_factors(A* factors, std::int64_t count, std::int64_t first, double 
   const A kept = keep > 0 ? static_cast<A>(1 / keep) : A(0);
   for (std::int64_t begin = 0; begin < count; begin += 4 * lanes) {
     std::uint32_t word[4][lanes] = {};
+    const auto counter = static_cast<std::uint64_t>(first + begin) / 4;
     for (int i = 0; i < lanes; ++i) {
-      const auto counter = static_cast<std::uint64_t>((first + begin) / 4 + i);
-      word[0][i] = static_cast<std::uint32_t>(counter);
-      word[1][i] = static_cast<std::uint32_t>(counter >> 32);
+      word[0][i] = static_cast<std::uint32_t>(counter + i);
+      word[1][i] = static_cast<std::uint32_t>((counter + i) >> 32);
     }
-    auto key0 = static_cast<std::uint32_t>(key.value);
-    auto key1 = static_cast<std::uint32_t>(key.value >> 32);
-    for (int round = 0; round < 10; ++round) {
-      for (int i = 0; i < lanes; ++i) {
-        const auto p0 = std::uint64_t{0xd2511f53} * word[0][i];
-        const auto p1 = std::uint64_t{0xcd9e8d57} * word[2][i];
-        word[0][i] = static_cast<std::uint32_t>(p1 >> 32) ^ word[1][i] ^ key0;
-        word[1][i] = static_cast<std::uint32_t>(p1);
-        word[2][i] = static_cast<std::uint32_t>(p0 >> 32) ^ word[3][i] ^ key1;
-        word[3][i] = static_cast<std::uint32_t>(p0);
-      }
-      key0 += 0x9e3779b9;
-      key1 += 0xbb67ae85;
-    }
+    philox(key, word);
     A chosen[4 * lanes];
     for (int i = 0; i < lanes; ++i) {
       for (int q = 0; q < 4; ++q) chosen[4 * i + q] = word[q][i] >> 8 < below ? kept : A(0);
@@ -121,8 +129,8 @@ void dropout2d(std::span<T> y, std::span<const T> x, double keep, random::Key ke
 
 /// Whole samples (stochastic depth): x is [n, size], decision n for sample n.
 template <Scalar T>
-void drop_path(std::span<T> y, std::span<const T> x, double keep, random::Key key, std::int64_t size,
-               Store store = Store::overwrite) {
+void drop_path(std::span<T> y, std::span<const T> x, double keep, random::Key key,
+               std::int64_t size, Store store = Store::overwrite) {
   using A = accumulate_t<T>;
   const std::int64_t samples = std::ssize(x) / size;
   Scratch scratch;

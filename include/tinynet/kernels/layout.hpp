@@ -88,12 +88,8 @@ void normalise(std::span<T> y, std::span<const std::uint8_t> x, std::span<const 
       T* to = y.data() + unit * period;
       const std::int64_t elements = std::min(period, std::ssize(x) - unit * period);
       for_lanes<A>(elements, [&](std::int64_t i, auto lanes) {
-        std::uint8_t narrow[w] = {};
-        alignas(64) A wide[w];
-        std::copy_n(from + i, lanes.template count<A>(), narrow);
-        for (std::int64_t lane = 0; lane < w; ++lane) wide[lane] = static_cast<A>(narrow[lane]);
-        lanes.store(to + i, simd::fma(simd::load(wide), simd::load(scale + i),
-                                      simd::load(shift + i)));
+        const auto byte = lanes.template load_integers<A>(from + i);
+        lanes.store(to + i, simd::fma(byte, simd::load(scale + i), simd::load(shift + i)));
       });
     }
   });
@@ -125,11 +121,12 @@ void nhwc_to_nchw(std::span<U> dst, std::span<const U> src, std::int64_t n, std:
   detail::transpose("nhwc_to_nchw", dst, src, n, h * w, c);
 }
 
-/// y = (x / 255 - mean[c]) / std[c]: bytes of an image [.., c] to what a network reads, in one pass.
+/// y = (x / 255 - mean[c]) / std[c]: from the bytes of images [.., c] to what a network reads.
 template <Scalar T>
 void normalise(std::span<T> y, std::span<const std::uint8_t> x, std::span<const param_t<T>> mean,
                std::span<const param_t<T>> std, std::int64_t c) {
-  simd_or_reference("normalise", vectors::normalise<T>, reference::normalise<T>)(y, x, mean, std, c);
+  simd_or_reference("normalise", vectors::normalise<T>, reference::normalise<T>)(y, x, mean, std,
+                                                                                 c);
 }
 
 /// y [n, padded_h, padded_w, c]: x [n, h, w, c] in a border of zeros.

@@ -6,6 +6,7 @@
 
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/core/simd.hpp>
+#include <tinynet/core/simd_integers.hpp>
 #include <tinynet/kernels/choose.hpp>
 
 /// What the small kernels share: the choice between two versions, a loop over registers that treats
@@ -39,9 +40,13 @@ struct FullLanes {
   static void store(T* p, const std::type_identity_t<simd::batch<accumulate_t<T>>>& x) {
     simd::store(p, x);
   }
+  template <class A, class Integer>
+  static auto load_integers(const Integer* p) {
+    return simd::load_integers<A>(p);
+  }
   template <class A>
-  static constexpr std::int64_t count() {
-    return simd::width<A>;
+  static void store_integers(std::uint16_t* p, const simd::batch<A>& x) {
+    simd::store_integers(p, x);
   }
 };
 
@@ -56,9 +61,13 @@ struct PartLanes {
   void store(T* p, const std::type_identity_t<simd::batch<accumulate_t<T>>>& x) const {
     simd::store_partial(p, x, elements);
   }
+  template <class A, class Integer>
+  auto load_integers(const Integer* p) const {
+    return simd::load_integers_partial<A>(p, elements);
+  }
   template <class A>
-  std::int64_t count() const {
-    return elements;
+  void store_integers(std::uint16_t* p, const simd::batch<A>& x) const {
+    simd::store_integers_partial(p, x, elements);
   }
 };
 

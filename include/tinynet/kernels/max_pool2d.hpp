@@ -77,28 +77,6 @@ namespace vectors {
 
 // Taps are at most 65535, so a lane of float or double holds them exactly beside the values.
 
-template <class A>
-void store_taps(std::uint16_t* p, const simd::batch<A>& taps, std::int64_t count) {
-  alignas(64) A lane[simd::width<A>];
-  std::uint16_t narrow[simd::width<A>];
-  taps.store_aligned(lane);
-  for (std::int64_t i = 0; i < simd::width<A>; ++i) {
-    narrow[i] = static_cast<std::uint16_t>(static_cast<std::int32_t>(lane[i]));
-  }
-  std::copy_n(narrow, count, p);
-}
-
-template <class A>
-simd::batch<A> load_taps(const std::uint16_t* p, std::int64_t count) {
-  alignas(64) A lane[simd::width<A>];
-  std::uint16_t narrow[simd::width<A>] = {};
-  std::copy_n(p, count, narrow);
-  for (std::int64_t i = 0; i < simd::width<A>; ++i) {
-    lane[i] = static_cast<A>(static_cast<std::int32_t>(narrow[i]));
-  }
-  return simd::batch<A>::load_aligned(lane);
-}
-
 /// One register of channels of one output pixel, over the taps kh x kw; x is the input under tap 0.
 template <bool with_argmax, Scalar T, class Lanes>
 void max_pool2d_register(T* y, std::uint16_t* argmax, const T* x, Range kh, Range kw,
@@ -118,7 +96,7 @@ void max_pool2d_register(T* y, std::uint16_t* argmax, const T* x, Range kh, Rang
     }
   }
   lanes.store(y, best);
-  if constexpr (with_argmax) store_taps(argmax, tap, lanes.template count<A>());
+  if constexpr (with_argmax) lanes.store_integers(argmax, tap);
 }
 
 template <bool with_argmax, Scalar T>
@@ -173,7 +151,7 @@ void max_pool2d_backward(std::span<T> dx, Store store, std::span<const T> dy,
               const std::int64_t out = ((n * g.oh + i) * g.ow + j) * g.c + ch;
               const std::int64_t tap =
                   (ih + g.padding - i * g.stride) * g.kernel + iw + g.padding - j * g.stride;
-              const V taps = load_taps<A>(argmax.data() + out, lanes.template count<A>());
+              const V taps = lanes.template load_integers<A>(argmax.data() + out);
               total += simd::select(taps == V(static_cast<A>(tap)), lanes.load(dy.data() + out),
                                     V(A(0)));
             }

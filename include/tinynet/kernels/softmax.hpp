@@ -35,7 +35,9 @@ template <Scalar T>
 void softmax_forward(std::span<T> y, std::span<const T> x, std::int64_t k) {
   for (std::size_t row = 0; row < x.size(); row += k) {
     const double log_sum = log_sum_exp(x.data() + row, k);
-    for (std::int64_t j = 0; j < k; ++j) y[row + j] = static_cast<T>(std::exp(x[row + j] - log_sum));
+    for (std::int64_t j = 0; j < k; ++j) {
+      y[row + j] = static_cast<T>(std::exp(x[row + j] - log_sum));
+    }
   }
 }
 
@@ -160,7 +162,8 @@ void softmax_backward(std::span<T> dx, Store store, std::span<const T> dy, std::
         return lanes.load(dy_row + j) * lanes.load(y_row + j);
       });
       for_lanes<A>(k, [&](std::int64_t j, auto lanes) {
-        put(dx.data() + i + j, lanes.load(y_row + j) * (lanes.load(dy_row + j) - dot), store, lanes);
+        const auto difference = lanes.load(dy_row + j) - dot;
+        put(dx.data() + i + j, lanes.load(y_row + j) * difference, store, lanes);
       });
     }
   });
@@ -176,9 +179,8 @@ void log_softmax_backward(std::span<T> dx, Store store, std::span<const T> dy, s
       const A total =
           row_sum<A>(k, [&](std::int64_t j, auto lanes) { return lanes.load(dy_row + j); });
       for_lanes<A>(k, [&](std::int64_t j, auto lanes) {
-        put(dx.data() + i + j,
-            lanes.load(dy_row + j) - simd::exp(lanes.load(y_row + j)) * simd::batch<A>(total), store,
-            lanes);
+        const auto share = simd::exp(lanes.load(y_row + j)) * total;
+        put(dx.data() + i + j, lanes.load(dy_row + j) - share, store, lanes);
       });
     }
   });
