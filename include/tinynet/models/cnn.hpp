@@ -55,7 +55,8 @@ struct Cnn {
   }
 
   Variable<P> operator()(const Variable<T>& x, Context& ctx) {  // [n, h, w, c] -> [n, classes]
-    return head(ops::cast<P>(classifier(features(x, ctx), ctx), ctx), ctx);
+    const auto seen = nn::run_named("features", features, x, ctx);
+    return head(ops::cast<P>(nn::run_named("classifier", classifier, seen, ctx), ctx), ctx);
   }
   void members(nn::Members& m) {
     m("features", features);

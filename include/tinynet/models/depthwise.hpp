@@ -52,7 +52,8 @@ struct DepthwiseBlock {
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
     const auto y = ops::relu(bn1(conv1(x, ctx), ctx), ctx);
-    return ops::relu(ops::add(bn2(conv2(y, ctx), ctx), downsample(x, ctx), ctx), ctx);
+    const auto past = nn::run_named("downsample", downsample, x, ctx);
+    return ops::relu(ops::add(bn2(conv2(y, ctx), ctx), past, ctx), ctx);
   }
   void members(nn::Members& m) {
     m("conv1", conv1);
@@ -90,7 +91,8 @@ struct DepthwiseNet {
   }
 
   Variable<P> operator()(const Variable<T>& x, Context& ctx) {  // [n, h, w, c] -> [n, classes]
-    auto y = blocks(ops::relu(bn1(conv1(x, ctx), ctx), ctx), ctx);
+    const auto stem = ops::relu(bn1(conv1(x, ctx), ctx), ctx);
+    const auto y = nn::run_named("blocks", blocks, stem, ctx);
     const auto pooled = ops::cast<P>(ops::global_average_pool(y, ctx), ctx);
     return fc(ops::dropout(pooled, options.dropout, ctx), ctx);
   }

@@ -55,8 +55,9 @@ struct BasicBlock {
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
     auto y = ops::relu(bn1(conv1(x, ctx), ctx), ctx);
-    y = se(bn2(conv2(y, ctx), ctx), ctx);
-    return ops::relu(ops::add(ops::drop_path(y, options.drop_path, ctx), downsample(x, ctx), ctx), ctx);
+    y = nn::run_named("se", se, bn2(conv2(y, ctx), ctx), ctx);
+    const auto past = nn::run_named("downsample", downsample, x, ctx);
+    return ops::relu(ops::add(ops::drop_path(y, options.drop_path, ctx), past, ctx), ctx);
   }
   void members(nn::Members& m) {
     m("conv1", conv1);
@@ -100,8 +101,7 @@ struct ResNet {
   Variable<P> operator()(const Variable<T>& x, Context& ctx) {  // [n, h, w, c] -> [n, classes]
     auto y = ops::relu(bn1(conv1(x, ctx), ctx), ctx);
     for (std::size_t i = 0; i < stages.size(); ++i) {
-      const Context::Scope scope(ctx, stage_name(i));
-      y = stages[i](y, ctx);
+      y = nn::run_named(stage_name(i), stages[i], y, ctx);
     }
     return fc(ops::cast<P>(ops::global_average_pool(y, ctx), ctx), ctx);
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <utility>
 
 #include <tinynet/autograd/variable.hpp>
@@ -44,5 +45,13 @@ class Layer {
 
   std::unique_ptr<Anything> held_;
 };
+
+/// Runs a part of a model under its name, which observers and errors inside then begin with. Layers
+/// with parameters know their names; this tells the others in the part.
+template <Scalar T, class L>
+auto run_named(const std::string& name, L& layer, const Variable<T>& x, Context& ctx) {
+  const Context::Scope scope(ctx, name);
+  return layer(x, ctx);
+}
 
 }  // namespace tinynet::inline TINYNET_ABI::nn

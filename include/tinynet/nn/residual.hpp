@@ -15,12 +15,8 @@ struct Residual {
   double drop_path = 0;
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
-    const auto run = [&](const char* name, Sequential<T>& part) {
-      const Context::Scope scope(ctx, name);
-      return part(x, ctx);
-    };
-    const auto branch = run("body", body);
-    const auto past = run("shortcut", shortcut);
+    const auto branch = run_named("body", body, x, ctx);
+    const auto past = run_named("shortcut", shortcut, x, ctx);
     return ops::add(ops::drop_path(branch, drop_path, ctx), past, ctx);
   }
   void members(Members& m) {

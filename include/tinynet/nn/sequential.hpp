@@ -33,10 +33,7 @@ struct Sequential {
   }
 
   Variable<T> operator()(Variable<T> x, Context& ctx) {
-    for (auto& [name, layer] : layers) {
-      const Context::Scope scope(ctx, name);
-      x = layer(x, ctx);
-    }
+    for (auto& [name, layer] : layers) x = run_named(name, layer, x, ctx);
     return x;
   }
   void members(Members& m) {
