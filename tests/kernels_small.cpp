@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -77,8 +78,8 @@ double sum_roundings(int64_t n) {
 }
 
 /// Calls `run()` (which returns a vector) limited to each version and with several threads.
-template <class T, class F>
-void check(const F& run, double roundings, double magnitude) {
+template <class T>
+void check(const std::function<std::vector<T>()>& run, double roundings, double magnitude) {
   std::vector<T> expected, one_thread;
   {
     const kernels::ScopedPathLimit limit(kernels::Path::reference);
