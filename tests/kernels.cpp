@@ -122,8 +122,8 @@ std::string describe(const GemmCase& g) {
 }
 
 template <class A, class B, class C>
-std::string gemm_name(const Gemm<A, B, C>& version) {
-  return std::string(path_name(version.path)) + " " + type_name<A>() + " " + type_name<B>() + " " +
+std::string gemm_name(const Gemm<A, B, C>& kernel) {
+  return std::string(path_name(kernel.path)) + " " + type_name<A>() + " " + type_name<B>() + " " +
          type_name<C>();
 }
 
@@ -153,11 +153,11 @@ struct GemmData {
   }
   const accumulate_t<C>* bias_data() const { return bias.empty() ? nullptr : bias.data(); }
 
-  std::vector<C> run(const Gemm<A, B, C>& version) const {
+  std::vector<C> run(const Gemm<A, B, C>& kernel) const {
     auto values = c.values;
     auto view = c.view;
     view.data = values.data();
-    version.run(a.view, b.view, view, bias_data(), g.store);
+    kernel.run(a.view, b.view, view, bias_data(), g.store);
     return values;
   }
 };
@@ -169,10 +169,10 @@ double operand(T x, bool as_bfloat16) {
 
 /// The number of elements beyond their bound or wrongly written, in words; empty if none.
 template <class A, class B, class C>
-std::string wrong(const GemmData<A, B, C>& d, const Gemm<A, B, C>& version) {
-  const auto values = d.run(version);
+std::string wrong(const GemmData<A, B, C>& d, const Gemm<A, B, C>& kernel) {
+  const auto values = d.run(kernel);
   // Tiles round float operands first; from there on the sums are held to the bound of float.
-  const bool rounded = version.path == Path::amx;
+  const bool rounded = kernel.path == Path::amx;
   int64_t bad = 0;
   double worst = 0;
   for (int64_t i = 0; i < d.g.m; ++i) {
@@ -202,9 +202,9 @@ std::string wrong(const GemmData<A, B, C>& d, const Gemm<A, B, C>& version) {
 template <class A, class B, class C>
 void check_gemm(const GemmCase& g, Dice& dice) {
   const GemmData<A, B, C> data(g, dice);
-  for (const auto& version : gemm_versions<A, B, C>) {
-    if (version.refuses({g.m, g.n, g.k})) continue;
-    expect(wrong(data, version), gemm_name(version) + describe(g));
+  for (const auto& kernel : gemm_versions<A, B, C>) {
+    if (kernel.refuses({g.m, g.n, g.k})) continue;
+    expect(wrong(data, kernel), gemm_name(kernel) + describe(g));
   }
 }
 
@@ -233,7 +233,13 @@ TEST_CASE("gemm: every version keeps its bound at sizes around tiles and vectors
         if (m * n * k > 200'000 && (m + n + k) % 3) continue;
         for_each_gemm_type([&](auto a, auto b, auto c) {
           ++i;
-          const GemmCase g{m, n, k, nth_layout(i), nth_layout(i / 5), i % 3 == 0, i % 7 < 3,
+          const GemmCase g{m,
+                           n,
+                           k,
+                           nth_layout(i),
+                           nth_layout(i / 5),
+                           i % 3 == 0,
+                           i % 7 < 3,
                            i % 4 == 0 ? Store::add : Store::overwrite};
           check_gemm<decltype(a), decltype(b), decltype(c)>(g, dice);
         });
@@ -268,14 +274,14 @@ TEST_CASE("gemm: nothing to sum") {
   Dice dice{4};
   const GemmCase g{3, 4, 1, Layout::rows, Layout::rows, false, true};
   const GemmData<float, float, float> data(g, dice);
-  for (const auto& version : gemm_versions<float, float, float>) {
-    if (version.refuses({3, 4, 0})) continue;
+  for (const auto& kernel : gemm_versions<float, float, float>) {
+    if (kernel.refuses({3, 4, 0})) continue;
     auto c = data.c.values;
-    version.run({data.a.view.data, 3, 0, 0, 1}, {data.b.view.data, 0, 4, 4, 1},
-                matrix(c.data(), 3, 4), data.bias_data(), Store::overwrite);
+    kernel.run({data.a.view.data, 3, 0, 0, 1}, {data.b.view.data, 0, 4, 4, 1},
+               matrix(c.data(), 3, 4), data.bias_data(), Store::overwrite);
     for (int64_t i = 0; i < 12; ++i) CHECK(c[i] == data.bias[i % 4]);
-    version.run(data.a.view, {data.b.view.data, 1, 0, 4, 1}, matrix(c.data(), 3, 0), nullptr,
-                Store::overwrite);
+    kernel.run(data.a.view, {data.b.view.data, 1, 0, 4, 1}, matrix(c.data(), 3, 0), nullptr,
+               Store::overwrite);
   }
 }
 
@@ -283,8 +289,13 @@ TEST_CASE("gemm: 300 random configurations") {
   Dice dice{5};
   for (int round = 0; round < 300; ++round) {
     const auto size = [&] { return 1 + dice.below(dice.pick({8, 40, 130})); };
-    const GemmCase g{size(), size(), size(), nth_layout(dice.next()), nth_layout(dice.next()),
-                     dice.below(2) == 0, dice.below(2) == 0,
+    const GemmCase g{size(),
+                     size(),
+                     size(),
+                     nth_layout(dice.next()),
+                     nth_layout(dice.next()),
+                     dice.below(2) == 0,
+                     dice.below(2) == 0,
                      dice.below(2) ? Store::add : Store::overwrite};
     const auto which = dice.below(6);
     int64_t type = 0;
@@ -304,13 +315,13 @@ TEST_CASE("gemm: the number of threads does not show in the bits") {
     for (const auto& g : {GemmCase{128, 100, 200}, GemmCase{10, 20, 9000, Layout::columns},
                           GemmCase{600, 40, 30, Layout::rows, Layout::columns}}) {
       const GemmData<A, B, C> data(g, dice);
-      for (const auto& version : gemm_versions<A, B, C>) {
-        if (version.path == Path::reference || version.refuses({g.m, g.n, g.k})) continue;
+      for (const auto& kernel : gemm_versions<A, B, C>) {
+        if (kernel.path == Path::reference || kernel.refuses({g.m, g.n, g.k})) continue;
         set_num_threads(1);
-        const auto one = data.run(version);
+        const auto one = data.run(kernel);
         for (const int threads : {2, 3, 4, 8}) {
           set_num_threads(threads);
-          expect(same_bits(data.run(version), one), gemm_name(version) + words({threads}));
+          expect(same_bits(data.run(kernel), one), gemm_name(kernel) + words({threads}));
         }
       }
     }
@@ -323,13 +334,13 @@ TEST_CASE("gemm: infinities and NaN reach the result and nothing beside it") {
   GemmData<bfloat16, float, bfloat16> data(g, dice);
   data.a.view(5, 39) = bfloat16(std::numeric_limits<float>::infinity());
   data.b.view(39, 32) = std::numeric_limits<float>::quiet_NaN();
-  for (const auto& version : gemm_versions<bfloat16, float, bfloat16>) {
-    if (version.refuses({g.m, g.n, g.k})) continue;
-    const auto values = data.run(version);
+  for (const auto& kernel : gemm_versions<bfloat16, float, bfloat16>) {
+    if (kernel.refuses({g.m, g.n, g.k})) continue;
+    const auto values = data.run(kernel);
     for (int64_t i = 0; i < g.m; ++i) {
       for (int64_t j = 0; j < g.n; ++j) {
         expect(std::isfinite(static_cast<float>(values[i * g.n + j])) == (i != 5 && j != 32),
-               gemm_name(version));
+               gemm_name(kernel));
       }
     }
   }
@@ -337,7 +348,9 @@ TEST_CASE("gemm: infinities and NaN reach the result and nothing beside it") {
 
 TEST_CASE("gemm: what is chosen, and why not the faster one") {
   const GemmGeometry g{64, 64, 64};
-  const auto chosen = [&] { return choose("gemm", gemm_versions<bfloat16, float, bfloat16>, g).path; };
+  const auto chosen = [&] {
+    return choose("gemm", gemm_versions<bfloat16, float, bfloat16>, g).path;
+  };
   {
     const ScopedPathLimit limit(Path::reference);
     CHECK(chosen() == Path::reference);
@@ -362,8 +375,8 @@ TEST_CASE("gemm: what is chosen, and why not the faster one") {
 
 namespace {
 
-Conv2dGeometry depthwise_geometry(int64_t n, int64_t h, int64_t w, int64_t c, int64_t kh, int64_t kw,
-                                  int64_t stride, int64_t padding, int64_t dilation) {
+Conv2dGeometry depthwise_geometry(int64_t n, int64_t h, int64_t w, int64_t c, int64_t kh,
+                                  int64_t kw, int64_t stride, int64_t padding, int64_t dilation) {
   Conv2dGeometry g{.n = n, .h = h, .w = w, .ic = c};
   g.oc = g.groups = c;
   g.kh = kh, g.kw = kw, g.stride = stride, g.padding = padding, g.dilation = dilation;
@@ -412,19 +425,19 @@ struct DepthwiseData {
     d.bias = widened(bias, magnitudes);
     return d;
   }
-  std::vector<T> forward(const DepthwiseForward<T>& version) const {
+  std::vector<T> forward(const DepthwiseForward<T>& kernel) const {
     std::vector<T> y(dy.size(), poison<T>);
-    version.run(y, x, w, bias, g);
+    kernel.run(y, x, w, bias, g);
     return y;
   }
-  std::vector<T> backward_input(const DepthwiseBackwardInput<T>& version, Store store) const {
+  std::vector<T> backward_input(const DepthwiseBackwardInput<T>& kernel, Store store) const {
     auto to = store == Store::add ? dx : std::vector<T>(dx.size(), poison<T>);
-    version.run(to, store, dy, w, g);
+    kernel.run(to, store, dy, w, g);
     return to;
   }
-  std::vector<P> backward_weight(const DepthwiseBackwardWeight<T>& version, Store store) const {
+  std::vector<P> backward_weight(const DepthwiseBackwardWeight<T>& kernel, Store store) const {
     auto to = store == Store::add ? dw : std::vector<P>(dw.size(), poison<P>);
-    version.run(to, store, dy, x, g);
+    kernel.run(to, store, dy, x, g);
     return to;
   }
 };
@@ -454,21 +467,21 @@ void check_depthwise(const Conv2dGeometry& g, bool bias, Store store, Dice& dice
            (bias ? ", bias" : "") + (store == Store::add ? ", add" : "");
   };
   const auto y = exact.forward(forward), y_size = magnitude.forward(forward);
-  for (const auto& version : depthwise_forward_versions<T>) {
-    expect(beyond_bound(data.forward(version), y, y_size, g.kh * g.kw),
-           what(version.path, "forward"));
+  for (const auto& kernel : depthwise_forward_versions<T>) {
+    expect(beyond_bound(data.forward(kernel), y, y_size, g.kh * g.kw),
+           what(kernel.path, "forward"));
   }
   const auto dx = exact.backward_input(input, store);
   const auto dx_size = magnitude.backward_input(input, store);
-  for (const auto& version : depthwise_backward_input_versions<T>) {
-    expect(beyond_bound(data.backward_input(version, store), dx, dx_size, g.kh * g.kw),
-           what(version.path, "backward_input"));
+  for (const auto& kernel : depthwise_backward_input_versions<T>) {
+    expect(beyond_bound(data.backward_input(kernel, store), dx, dx_size, g.kh * g.kw),
+           what(kernel.path, "backward_input"));
   }
   const auto dw = exact.backward_weight(weight, store);
   const auto dw_size = magnitude.backward_weight(weight, store);
-  for (const auto& version : depthwise_backward_weight_versions<T>) {
-    expect(beyond_bound(data.backward_weight(version, store), dw, dw_size, g.n * g.oh * g.ow),
-           what(version.path, "backward_weight"));
+  for (const auto& kernel : depthwise_backward_weight_versions<T>) {
+    expect(beyond_bound(data.backward_weight(kernel, store), dw, dw_size, g.n * g.oh * g.ow),
+           what(kernel.path, "backward_weight"));
   }
 }
 
@@ -488,8 +501,8 @@ TEST_CASE("depthwise: windows, strides, padding and dilation") {
     for (const int64_t stride : {1, 2, 3}) {
       for (const int64_t padding : {0, 1, 2, 3}) {
         for (const int64_t dilation : {1, 2}) {
-          const auto g = depthwise_geometry(1 + i % 2, 9, 7, 20, window, window, stride, padding,
-                                            dilation);
+          const auto g =
+              depthwise_geometry(1 + i % 2, 9, 7, 20, window, window, stride, padding, dilation);
           if (g.oh <= 0 || g.ow <= 0) continue;
           ++i;
           check_depthwise_all(g, i % 2 == 0, i % 3 ? Store::overwrite : Store::add, dice);
@@ -502,31 +515,41 @@ TEST_CASE("depthwise: windows, strides, padding and dilation") {
 TEST_CASE("depthwise: channels around the vector width, odd images") {
   Dice dice{9};
   for (const int64_t c : {1, 3, 15, 16, 17, 20, 31, 32, 33, 64}) {
-    check_depthwise_all(depthwise_geometry(2, 5, 11, c, 3, 3, 1, 1, 1), true, Store::overwrite, dice);
+    check_depthwise_all(depthwise_geometry(2, 5, 11, c, 3, 3, 1, 1, 1), true, Store::overwrite,
+                        dice);
     check_depthwise_all(depthwise_geometry(1, 6, 6, c, 3, 3, 2, 1, 1), false, Store::add, dice);
     check_depthwise_all(depthwise_geometry(3, 1, 1, c, 3, 3, 1, 1, 1), true, Store::add, dice);
   }
   check_depthwise_all(depthwise_geometry(1, 13, 1, 5, 3, 1, 1, 1, 1), true, Store::add, dice);
   check_depthwise_all(depthwise_geometry(1, 8, 9, 5, 2, 5, 1, 2, 1), true, Store::overwrite, dice);
   check_depthwise<float>(depthwise_geometry(1, 67, 61, 40, 3, 3, 1, 1, 1), true, Store::add, dice);
-  check_depthwise<bfloat16>(depthwise_geometry(1, 67, 61, 40, 5, 5, 2, 2, 1), true, Store::add, dice);
+  check_depthwise<bfloat16>(depthwise_geometry(1, 67, 61, 40, 5, 5, 2, 2, 1), true, Store::add,
+                            dice);
 }
 
 TEST_CASE("depthwise: 300 random configurations") {
   Dice dice{10};
   for (int round = 0; round < 300;) {
-    const auto g = depthwise_geometry(
-        1 + dice.below(3), 1 + dice.below(12), 1 + dice.below(12), 1 + dice.below(dice.pick({4, 40})),
-        1 + dice.below(5), 1 + dice.below(5), 1 + dice.below(3), dice.below(4), 1 + dice.below(3));
+    const auto g =
+        depthwise_geometry(1 + dice.below(3), 1 + dice.below(12), 1 + dice.below(12),
+                           1 + dice.below(dice.pick({4, 40})), 1 + dice.below(5), 1 + dice.below(5),
+                           1 + dice.below(3), dice.below(4), 1 + dice.below(3));
     if (g.oh <= 0 || g.ow <= 0) continue;
     ++round;
     const bool bias = dice.below(2) == 0;
     const auto store = dice.below(2) ? Store::add : Store::overwrite;
     switch (dice.below(4)) {
-      case 0: check_depthwise<float>(g, bias, store, dice); break;
-      case 1: check_depthwise<double>(g, bias, store, dice); break;
-      case 2: check_depthwise<bfloat16>(g, bias, store, dice); break;
-      default: check_depthwise<float16>(g, bias, store, dice);
+      case 0:
+        check_depthwise<float>(g, bias, store, dice);
+        break;
+      case 1:
+        check_depthwise<double>(g, bias, store, dice);
+        break;
+      case 2:
+        check_depthwise<bfloat16>(g, bias, store, dice);
+        break;
+      default:
+        check_depthwise<float16>(g, bias, store, dice);
     }
   }
 }
@@ -558,12 +581,12 @@ TEST_CASE("depthwise: an infinity stays in its channel and window") {
   const auto g = depthwise_geometry(1, 5, 5, 20, 3, 3, 1, 1, 1);
   DepthwiseData<float> data(g, false, dice);
   data.x[(2 * 5 + 2) * 20 + 7] = std::numeric_limits<float>::infinity();
-  for (const auto& version : depthwise_backward_weight_versions<float>) {
-    const auto dw = data.backward_weight(version, Store::overwrite);
+  for (const auto& kernel : depthwise_backward_weight_versions<float>) {
+    const auto dw = data.backward_weight(kernel, Store::overwrite);
     for (int64_t i = 0; i < 180; ++i) CHECK(std::isfinite(dw[i]) == (i / 9 != 7));
   }
-  for (const auto& version : depthwise_forward_versions<float>) {
-    const auto y = data.forward(version);
+  for (const auto& kernel : depthwise_forward_versions<float>) {
+    const auto y = data.forward(kernel);
     for (int64_t i = 0; i < 500; ++i) {
       const auto h = i / 100, w = i / 20 % 5;
       const bool reached = i % 20 == 7 && h >= 1 && h <= 3 && w >= 1 && w <= 3;

@@ -9,12 +9,12 @@
 ///
 ///   TDPBF16PS   C[16][16] += A[16][32] * B[32][16]     C float, A and B bfloat16
 ///
-/// where B lies as 16 rows of 16 *pairs*: row p holds B[2p][j], B[2p+1][j] for j = 0 .. 15. Sums are
-/// formed pair by pair, and subnormal numbers count as zero.
+/// where B lies as 16 rows of 16 *pairs*: row p holds B[2p][j], B[2p+1][j] for j = 0 .. 15. Sums
+/// are formed pair by pair, and subnormal numbers count as zero.
 ///
-/// Whatever touches tiles is a function marked TINYNET_TARGET_AMX that takes pointers: the build may
-/// be for any x86-64, so such a function cannot be inlined into its caller and vectors cannot be
-/// passed to it. Whether it may be called at all is `cpu().amx_bf16`.
+/// Whatever touches tiles is a function marked TINYNET_TARGET_AMX that takes pointers: the build
+/// may be for any x86-64, so such a function cannot be inlined into its caller and vectors cannot
+/// be passed to it. Whether it may be called at all is `cpu().amx_bf16`.
 #if defined(__x86_64__) && defined(__linux__) && (defined(__GNUC__) || defined(__clang__))
 #define TINYNET_AMX 1
 
@@ -46,8 +46,8 @@ inline constexpr TileConfiguration full_tiles;
 
 }  // namespace detail
 
-/// Owns the thread's tiles while it lives. Every section of tile work makes its own: other libraries
-/// configure and release tiles on the same threads.
+/// Owns the thread's tiles while it lives. Every section of tile work makes its own: other
+/// libraries configure and release tiles on the same threads.
 struct TileSection {
   TINYNET_TARGET_AMX TileSection() { _tile_loadconfig(&detail::full_tiles); }
   TINYNET_TARGET_AMX ~TileSection() { _tile_release(); }

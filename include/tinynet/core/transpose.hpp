@@ -24,7 +24,7 @@ inline void transpose(batch<float> (&rows)[16]) {
   __m512 r[16], s[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) r[i] = rows[i];
-  // Pairs, then fours within each 128-bit lane, then the lanes themselves.
+    // Pairs, then fours within each 128-bit lane, then the lanes themselves.
 #pragma GCC unroll 8
   for (int i = 0; i < 16; i += 2) {
     s[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);

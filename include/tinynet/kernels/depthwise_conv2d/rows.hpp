@@ -15,6 +15,7 @@ struct Taps {
   const std::int64_t* offsets = nullptr;
   const std::int64_t* weight_of = nullptr;
   std::int64_t count = 0;
+  bool three_rows = false;  // count / 3 in each of three rows of the band, upper row first
 };
 
 /// One row of a band for each of `Row...`, `step` apart, to rows of results `to_step` apart:
@@ -41,12 +42,51 @@ void correlate_rows(std::index_sequence<Row...>, T* to, std::int64_t to_step, st
   }
 }
 
+/// Four rows of results from six rows of a band, each read once for a column of three taps.
+template <class T, class X>
+void correlate_three(T* to, std::int64_t to_step, std::int64_t size, Store store, const X* from,
+                     std::int64_t step, const Taps<X>& taps, WeightRows<X> weights,
+                     WeightRows<X> bias, std::int64_t c) {
+  using Vector = simd::batch<X>;
+  constexpr auto width = simd::width<X>;
+  const auto columns = taps.count / 3;
+  for (std::int64_t i = 0, channel = 0; i < size; i += width) {
+    Vector s0 = simd::load(bias.data + channel), s1 = s0, s2 = s0, s3 = s0;
+    for (std::int64_t t = 0; t < columns; ++t) {
+      const auto weight = [&](std::int64_t row) {
+        return simd::load(weights.data + taps.weight_of[row * columns + t] * weights.step +
+                          channel);
+      };
+      const auto upper = weight(0), middle = weight(1), lower = weight(2);
+      const X* x = from + taps.offsets[t] + i;
+      auto a = simd::load(x), b = simd::load(x + step), x2 = simd::load(x + 2 * step);
+      s0 = simd::fma(upper, a, s0), s0 = simd::fma(middle, b, s0), s0 = simd::fma(lower, x2, s0);
+      a = simd::load(x + 3 * step);
+      s1 = simd::fma(upper, b, s1), s1 = simd::fma(middle, x2, s1), s1 = simd::fma(lower, a, s1);
+      b = simd::load(x + 4 * step);
+      s2 = simd::fma(upper, x2, s2), s2 = simd::fma(middle, a, s2), s2 = simd::fma(lower, b, s2);
+      x2 = simd::load(x + 5 * step);
+      s3 = simd::fma(upper, a, s3), s3 = simd::fma(middle, b, s3), s3 = simd::fma(lower, x2, s3);
+    }
+    put(to + i, s0, size - i, store);
+    put(to + to_step + i, s1, size - i, store);
+    put(to + 2 * to_step + i, s2, size - i, store);
+    put(to + 3 * to_step + i, s3, size - i, store);
+    channel += width % c;
+    if (channel >= c) channel -= c;
+  }
+}
+
 /// The same for any number of rows.
 template <class T, class X>
 void correlate(std::int64_t rows, T* to, std::int64_t to_step, std::int64_t size, Store store,
                const X* from, std::int64_t step, const Taps<X>& taps, WeightRows<X> weights,
                WeightRows<X> bias, std::int64_t c) {
   std::int64_t row = 0;
+  for (; taps.three_rows && row + 4 <= rows; row += 4) {
+    correlate_three(to + row * to_step, to_step, size, store, from + row * step, step, taps,
+                    weights, bias, c);
+  }
   for (; row + 4 <= rows; row += 4) {
     correlate_rows(std::make_index_sequence<4>(), to + row * to_step, to_step, size, store,
                    from + row * step, step, taps, weights, bias, c);

@@ -7,9 +7,9 @@
 #ifdef TINYNET_AMX
 
 /// Filling tiles of 16 lanes x 32 bfloat16. A tile of A holds a lane's 32 elements in a row of 64
-/// bytes; a tile of B is its transpose in units of two elements. Both come from memory in one of two
-/// ways: elements of a lane adjacent (copy), or elements of a depth adjacent (interleave two depths).
-/// Which of the two a tile gets directly and which by a transposition depends on what it is for.
+/// bytes; a tile of B is its transpose in units of two elements. Both come from memory in one of
+/// two ways: elements of a lane adjacent (copy), or elements of a depth adjacent (interleave two
+/// depths). What a tile is for decides which of them needs a transposition on top.
 namespace tinynet::inline TINYNET_ABI::amx {
 
 using kernels::Matrix;
@@ -38,8 +38,7 @@ TINYNET_AMX_INLINE __m512i load_pairs(const bfloat16* first, const bfloat16* sec
       _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(second ? mask : __mmask16(0), second));
   return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
-TINYNET_AMX_INLINE __m512i load_pairs(const float* first, const float* second,
-                                      std::int64_t count) {
+TINYNET_AMX_INLINE __m512i load_pairs(const float* first, const float* second, std::int64_t count) {
   const auto mask = static_cast<__mmask16>(count >= 16 ? 0xffff : (1u << count) - 1);
   const auto low = _mm512_maskz_loadu_ps(mask, first);
   const auto high = _mm512_maskz_loadu_ps(second ? mask : __mmask16(0), second);
@@ -124,7 +123,9 @@ TINYNET_TARGET_AMX void pack_tiles(bfloat16* to, Matrix<const T> strip, TileOrde
     for (std::int64_t half = 0; half < 2 * tile_rows; half += tile_rows, to += tile_elements) {
       const auto lanes = strip.rows - half, depth = strip.cols - p;
       const Matrix<const T> part{strip.data + half * strip.row_stride + p * strip.col_stride,
-                                 lanes < 0 ? 0 : lanes < tile_rows ? lanes : tile_rows,
+                                 lanes < 0           ? 0
+                                 : lanes < tile_rows ? lanes
+                                                     : tile_rows,
                                  depth < tile_depth ? depth : tile_depth, strip.row_stride,
                                  strip.col_stride};
       pack_tile(to, part, order);

@@ -30,10 +30,10 @@ namespace tinynet::inline TINYNET_ABI::kernels {
 
 /// How a product is cut into units of work, by its size alone.
 struct GemmCut {
-  bool share_rows = true;   // pack A once for everybody, B by unit; else the other way round
-  std::int64_t units = 1;   // along the operand that is not shared
-  std::int64_t parts = 1;   // of the sum, at most 8
-  std::int64_t depth = 0;   // of a part
+  bool share_rows = true;  // pack A once for everybody, B by unit; else the other way round
+  std::int64_t units = 1;  // along the operand that is not shared
+  std::int64_t parts = 1;  // of the sum, at most 8
+  std::int64_t depth = 0;  // of a part
 };
 
 namespace detail {
@@ -68,7 +68,7 @@ GemmCut cut_gemm(const GemmGeometry& g) {
   const auto strips = cut.share_rows ? pieces(g.n, Tile::cols) : pieces(g.m, Tile::rows);
   const auto worth = g.m * g.n * g.k / Tile::unit_macs;
   const auto shared = std::min(g.m, g.n) * g.k;
-  if ((strips < most || shared > detail::shared_limit<Tile>) && g.m * g.n <= max_partial) {
+  if ((strips < most || shared > detail::shared_limit<Tile>)&&g.m * g.n <= max_partial) {
     cut.parts = std::clamp<std::int64_t>(std::min(worth, g.k / min_depth), 1, most);
   }
   cut.depth = detail::even_piece(g.k, cut.parts, Tile::depth_step);
@@ -146,8 +146,7 @@ void gemm_parts(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const typenam
   const auto size = c.rows * c.cols;
   // A part goes through the shared operand in pieces that the cache holds.
   const auto piece = detail::even_piece(
-      cut.depth,
-      detail::pieces(cut.depth * std::min(c.rows, c.cols), detail::shared_limit<Tile>),
+      cut.depth, detail::pieces(cut.depth * std::min(c.rows, c.cols), detail::shared_limit<Tile>),
       Tile::depth_step);
   Scratch scratch;
   Sum* partial = scratch.take<Sum>(cut.parts * size).data();
@@ -176,8 +175,8 @@ void gemm_parts(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const typenam
 
 /// C = A * B (+ bias), or C += , by `Tile`.
 template <class Tile, class A, class B, class C>
-void blocked_gemm(Matrix<const A> a, Matrix<const B> b, Matrix<C> c,
-                  const typename Tile::sum* bias, Store store) {
+void blocked_gemm(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const typename Tile::sum* bias,
+                  Store store) {
   if (c.rows == 0 || c.cols == 0) return;
   const auto cut = cut_gemm<Tile>({c.rows, c.cols, a.cols});
   if (cut.parts > 1) return gemm_parts<Tile>(a, b, c, bias, store, cut);

@@ -23,9 +23,9 @@ void pack_panel(X* to, std::int64_t panel, Matrix<const T> strip) {
     else simd::store_partial(at, x, panel - first);
   };
   const auto get = [](const T* from, std::int64_t live) {
-    return live >= width  ? simd::load(from)
-           : live > 0     ? simd::load_partial(from, live)
-                          : simd::batch<X>(X(0));
+    return live >= width ? simd::load(from)
+           : live > 0    ? simd::load_partial(from, live)
+                         : simd::batch<X>(X(0));
   };
   if (strip.row_stride == 1) {
     const T* from = strip.data;

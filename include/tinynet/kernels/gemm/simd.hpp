@@ -7,8 +7,14 @@
 
 namespace tinynet::inline TINYNET_ABI::kernels {
 
-/// The product in vectors of the build's width: a tile of C stays in registers, two vectors wide and
-/// as many rows high as leaves registers for a pair of B and one of A.
+/// The product in vectors of the build's width: a tile of C stays in registers, two vectors wide
+/// and as many rows high as leaves registers for a pair of B and one of A.
+///
+/// Floor: 2 m n k operations at the FMA peak. Measured on one busy core with AVX-512, in shares of
+/// the peak measured beside it: the microkernel 0.99; with packing and stores 512^3 0.73,
+/// [128 x 1152] * [1152 x 512] 0.67, its weight gradient 0.74. The gap is packing, 0.3 to 0.6
+/// cycles an element: with 128 rows every element of B serves only four cycles of products.
+/// (benchmarks/kernels --benchmark_filter=gemm)
 template <class X>
 struct SimdTile {
   using packed = X;
@@ -16,7 +22,7 @@ struct SimdTile {
   static constexpr std::int64_t rows = simd::registers == 32 ? 14 : 6;
   static constexpr std::int64_t cols = 2 * simd::width<X>;
   static constexpr std::int64_t depth_step = 1;
-  static constexpr std::int64_t depth_block = 256;  // a strip of B fills two thirds of 48 KB
+  static constexpr std::int64_t depth_block = 256;  // a strip of B: 32 KB with AVX-512, 16 KB below
   static constexpr std::int64_t unit_macs = 1 << 18;
   struct Section {};
 
