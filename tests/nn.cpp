@@ -454,8 +454,8 @@ TEST_SUITE("copies and moves") {
     } catch (const StateError& error) {
       const std::string text = error.what();
       CAPTURE(text);
-      CHECK(text.find("[load] the file does not hold this model\n"
-                      "  missing \n    extra.weight\n"
+      CHECK(text.find("[load] the file does not hold this model\n  file    " + path.string() +
+                      "\n  missing \n    extra.weight\n"
                       "  unexpected  \n    conv1.weight\n    bn1.weight\n") == 0);
       CHECK(text.find("\n    fc.weight: expected [7, 6], file [10, 6]\n") != text.npos);
       CHECK(text.find("\n  hint: build the model with the options that it was saved with") != text.npos);

@@ -470,7 +470,7 @@ TEST_CASE("schedules") {
 TEST_CASE_TEMPLATE("ten training steps of a network with batch norm", T, double, float) {
   for_each_case("network.safetensors", [](const Case& c) {
     Network<T> network;
-    nn::read_state(c.file, network, "start.");
+    nn::read_state(c.file, nn::Members(network), "start.");
     const auto optimizer = make_optimizer(c, nn::parameters<T>(network));
     const auto images = c.file.read<T>("images");
     const auto labels = c.file.read<std::int32_t>("labels");

@@ -30,6 +30,7 @@ namespace tinynet::inline TINYNET_ABI::io {
 class Safetensors {
  public:
   static Safetensors open(const std::filesystem::path& path) { return Safetensors(path); }
+  const std::string& path() const { return path_; }
 
   /// In the order in which they lie in the file.
   const std::vector<SafetensorsEntry>& tensors() const { return header_.tensors(); }

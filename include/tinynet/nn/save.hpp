@@ -79,6 +79,7 @@ inline void read_state(const io::Safetensors& file, const Members& members,
   }
   if (!(missing + shapes + unexpected).empty()) {
     throw StateError(Message("load", "the file does not hold this model")
+                         .fact("file", file.path())
                          .fact("missing", missing)
                          .fact("unexpected", unexpected)
                          .fact("shapes", shapes)
