@@ -103,9 +103,13 @@ void gemm_shared(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const typena
   const auto strip_at = [&](std::int64_t strip, std::int64_t d) {
     return shared + (d * shared_strips + strip) * shared_side * depth;
   };
-  parallel_for(units == 1 ? 1 : depth_blocks, [&](std::int64_t unit) {
-    for (auto d = unit; d < (units == 1 ? depth_blocks : unit + 1); ++d) {
-      for (std::int64_t s = 0; s < shared_strips; ++s) pack(strip_at(s, d), share_rows, s, d);
+  // A second start of the threads pays only where there is something to pack.
+  const auto strips = depth_blocks * shared_strips;
+  const bool little = units == 1 || strips * shared_side * depth < 1 << 14;
+  parallel_ranges(strips, little ? strips : pieces(strips, 8), [&](Range range) {
+    for (auto i = range.begin; i < range.end; ++i) {
+      const auto strip = i % shared_strips, d = i / shared_strips;
+      pack(strip_at(strip, d), share_rows, strip, d);
     }
   });
 
