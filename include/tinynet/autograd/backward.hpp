@@ -33,7 +33,7 @@ void Variable<T>::backward(const Tensor<T>& seed) const {
   for (; !nodes.empty(); nodes.pop_back()) {
     auto& node = *nodes.back();
     node.tape = nullptr;
-    if (node.gradient) node.backward(node);
+    if (node.gradient) node.backward->run(node);
     node.backward = nullptr;
     node.gradient = Buffer();
   }

@@ -102,35 +102,28 @@ class Gradient {
 
 namespace detail {
 
-/// An input of a recorded op: keeps alive what its gradient goes to.
+/// Where the gradient of one input goes; keeps it alive. False where nobody wants it.
 template <class U>
-struct Input {
+struct Target {
   std::shared_ptr<Node> node;
   std::shared_ptr<ParameterState<U>> parameter;
-  Observation::Operand operand;
 
-  bool wanted() const { return node || parameter; }
+  explicit operator bool() const { return node || parameter; }
   Gradient<U> gradient() const { return {node.get(), parameter.get()}; }
-  void show(std::vector<Observation::Operand>& to) const {
-    if (operand.id) to.push_back(operand);
-  }
 };
 
-/// Any number of inputs of one type (concat); the closure gets a vector of gradients.
+/// The same for any number of inputs of one type (concat); the closure gets a vector of gradients.
 template <class U>
-struct InputList {
-  std::vector<Input<U>> list;
+struct TargetList {
+  std::vector<Target<U>> list;
 
-  bool wanted() const {
-    return std::any_of(list.begin(), list.end(), [](const auto& each) { return each.wanted(); });
+  explicit operator bool() const {
+    return std::any_of(list.begin(), list.end(), [](const auto& each) { return bool(each); });
   }
   std::vector<Gradient<U>> gradient() const {
     std::vector<Gradient<U>> gradients;
     for (const auto& each : list) gradients.push_back(each.gradient());
     return gradients;
-  }
-  void show(std::vector<Observation::Operand>& to) const {
-    for (const auto& each : list) each.show(to);
   }
 };
 
@@ -139,23 +132,35 @@ Observation::Operand operand(const Tensor<U>& tensor, const std::string* paramet
   return {tensor.buffer().data(), tensor.shape(), parameter,
           static_cast<std::size_t>(tensor.size()) * sizeof(U)};
 }
-template <class T>
-Input<T> input(const Variable<T>& x) {
-  return {x.node(), nullptr, operand(x.value())};
-}
-template <class P>
-Input<P> input(const Weight<P>& w) {
-  if (!w) return {};
-  const bool train = w.state() && w.state()->trainable;
-  return {w.node(), train ? w.state() : nullptr,
-          operand(w.value(), w.state() ? &w.state()->name : nullptr)};
-}
 
 template <class T>
-InputList<T> input(const std::vector<Variable<T>>& xs) {
-  InputList<T> inputs;
-  for (const auto& x : xs) inputs.list.push_back(input(x));
-  return inputs;
+Target<T> target(const Variable<T>& x) {
+  return {x.node(), nullptr};
+}
+template <class P>
+Target<P> target(const Weight<P>& w) {
+  return {w.node(), w.state() && w.state()->trainable ? w.state() : nullptr};
+}
+template <class T>
+TargetList<T> target(const std::vector<Variable<T>>& xs) {
+  TargetList<T> targets;
+  for (const auto& x : xs) targets.list.push_back(target(x));
+  return targets;
+}
+
+using Operands = std::vector<Observation::Operand>;
+
+template <class T>
+void list_operands(Operands& operands, const Variable<T>& x) {
+  operands.push_back(operand(x.value()));
+}
+template <class P>
+void list_operands(Operands& operands, const Weight<P>& w) {
+  if (w) operands.push_back(operand(w.value(), w.state() ? &w.state()->name : nullptr));
+}
+template <class T>
+void list_operands(Operands& operands, const std::vector<Variable<T>>& xs) {
+  for (const auto& x : xs) list_operands(operands, x);
 }
 
 template <class T>
@@ -164,7 +169,7 @@ bool all_finite(const void* tensor) {
 }
 
 /// Tells the observer about an op; its path is the layer of its parameters where it has any.
-inline void show(Context& ctx, const Op& op, const std::vector<Observation::Operand>& inputs,
+inline void show(Context& ctx, const Op& op, const Operands& inputs,
                  const Observation::Operand& output, bool (*finite)(const void*), const void* value) {
   std::string path = ctx.path;
   for (const auto& each : inputs) {
@@ -176,12 +181,54 @@ inline void show(Context& ctx, const Op& op, const std::vector<Observation::Oper
   ctx.observer->see({op, path, inputs, output, finite, value});
 }
 
+// The parts of `record` that depend on the types of the inputs alone, or on nothing, stand apart and
+// are not inlined: there is one `record` for each op, and together they were a tenth of what a unit
+// that trains a network compiles.
+
+template <class T, class... In>
+[[gnu::noinline]] void observe(Context& ctx, const Op& op, const Tensor<T>& y,
+                               const std::tuple<const In&...>& in) {
+  Operands operands;
+  std::apply([&](const auto&... each) { (list_operands(operands, each), ...); }, in);
+  show(ctx, op, operands, operand(y), all_finite<T>, &y);
+}
+
+template <class... In>
+[[gnu::noinline]] auto targets(const std::tuple<const In&...>& in) {
+  return std::apply([](const auto&... each) { return std::tuple{target(each)...}; }, in);
+}
+
+inline std::shared_ptr<Node> append(Tape& tape, const Op& op, const Shape& shape,
+                                    std::unique_ptr<Backward> backward) {
+  auto node = std::make_shared<Node>();
+  node->op = op.name;
+  node->tape = &tape;
+  node->shape = shape;
+  node->backward = std::move(backward);
+  tape.nodes.push_back(node);
+  return node;
+}
+
+/// An op's closure with the places that its gradients go to.
+template <class T, class Closure, class Targets>
+struct Recorded final : Backward {
+  Recorded(Closure c, Targets t) : closure(std::move(c)), targets(std::move(t)) {}
+
+  void run(Node& node) override {
+    const Tensor<T> dy(std::move(node.gradient), 0, node.shape);  // its only owner now
+    std::apply([&](const auto&... each) { closure(dy, each.gradient()...); }, targets);
+  }
+
+  Closure closure;
+  Targets targets;
+};
+
 }  // namespace detail
 
 /// The inputs of an op, Variables and Weights, in the order in which its closure takes gradients.
 template <class... In>
-auto inputs(const In&... in) {
-  return std::tuple{detail::input(in)...};
+std::tuple<const In&...> inputs(const In&... in) {
+  return {in...};
 }
 
 /// Turns a computed value into a Variable and, where a tape runs and an input wants a gradient,
@@ -193,26 +240,18 @@ auto inputs(const In&... in) {
 ///       const auto to = dx.open();
 ///       ...write 2 * x * dy to to.span, as to.store says...
 ///     });
-template <Scalar T, class... In, class Backward>
-Variable<T> record(Context& ctx, const Op& op, Tensor<T> y, const std::tuple<In...>& in,
-                   Backward backward) {
-  if (ctx.observer) {
-    std::vector<Observation::Operand> operands;
-    std::apply([&](const auto&... each) { (each.show(operands), ...); }, in);
-    detail::show(ctx, op, operands, detail::operand(y), detail::all_finite<T>, &y);
+template <Scalar T, class... In, class Closure>
+Variable<T> record(Context& ctx, const Op& op, Tensor<T> y, const std::tuple<const In&...>& in,
+                   Closure backward) {
+  if (ctx.observer) detail::observe(ctx, op, y, in);
+  if (!ctx.tape) return Variable<T>(std::move(y));
+  auto targets = detail::targets(in);
+  if (!std::apply([](const auto&... each) { return (bool(each) || ...); }, targets)) {
+    return Variable<T>(std::move(y));
   }
-  const bool wanted = std::apply([](const auto&... each) { return (each.wanted() || ...); }, in);
-  if (!ctx.tape || !wanted) return Variable<T>(std::move(y));
-  auto node = std::make_shared<Node>();
-  node->op = op.name;
-  node->tape = ctx.tape;
-  node->shape = y.shape();
-  node->backward = [in, backward = std::move(backward)](Node& self) {
-    const Tensor<T> dy(self.gradient, 0, self.shape);
-    self.gradient = Buffer();  // dy is the only owner now, unless a closure hands it on
-    std::apply([&](const auto&... each) { backward(dy, each.gradient()...); }, in);
-  };
-  ctx.tape->nodes.push_back(node);
+  using Step = detail::Recorded<T, Closure, decltype(targets)>;
+  auto step = std::make_unique<Step>(std::move(backward), std::move(targets));
+  auto node = detail::append(*ctx.tape, op, y.shape(), std::move(step));
   return {std::move(y), std::move(node)};
 }
 

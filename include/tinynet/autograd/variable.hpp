@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,6 +9,12 @@
 
 namespace tinynet::inline TINYNET_ABI {
 
+/// How a gradient goes on from an op's output to its inputs; owns what the derivative reads.
+struct Backward {
+  virtual ~Backward() = default;
+  virtual void run(Node& node) = 0;
+};
+
 /// One entry of the tape: where the gradient of an op's output gathers, and how it goes on to the
 /// op's inputs. Not a template: the gradient is storage that the typed handles interpret.
 struct Node {
@@ -17,7 +22,7 @@ struct Node {
   Tape* tape = nullptr;
   Shape shape;
   Buffer gradient;                        // empty until the first contribution
-  std::function<void(Node&)> backward;    // none for a leaf, whose gradient stays
+  std::unique_ptr<Backward> backward;     // none for a leaf, whose gradient stays
 
   /// Storage for a contribution, and whether it is the first. Storage that another node shares is
   /// copied before it is added to.

@@ -20,7 +20,7 @@ namespace tinynet::inline TINYNET_ABI::train {
 
 /// A number with its name, as a progress line shows it.
 struct Metric {
-  std::string name;
+  const char* name;
   double value = 0;
 };
 
@@ -124,7 +124,7 @@ class Progress {
     left +=
         std::string(total.size() - std::min(total.size(), done.size()), ' ') + done + "/" + total;
     std::string right = " " + time();
-    for (const auto& [name, value] : metrics) right += "  " + name + " " + number(value);
+    for (const auto& [name, value] : metrics) right += std::string("  ") + name + " " + number(value);
     return left + bar(left.size() + right.size()) + right;
   }
 
