@@ -10,12 +10,10 @@
 
 #include "program.hpp"
 
-#ifndef TINYNET_GIT_REVISION
-#define TINYNET_GIT_REVISION "unknown"
-#endif
-
 /// The files that a training run leaves in its --out folder.
 namespace tinynet::examples {
+
+extern const char* const git_revision;  // of the source tree; cmake/revision.cmake writes it
 
 /// Seconds on a clock that does not jump.
 inline double seconds_now() {
@@ -67,7 +65,7 @@ void write_result(const Program& program, Model& model, const Shape& image, cons
   }
   const nlohmann::ordered_json result = {
       {"command", program.command},
-      {"git_revision", TINYNET_GIT_REVISION},
+      {"git_revision", git_revision},
       {"cpu", cpu().name},
       {"kernels", kernels::path_name(kernels::path_limit())},
       {"precision", program.precision},
