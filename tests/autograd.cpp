@@ -20,23 +20,25 @@ namespace {
 template <Scalar T>
 Variable<T> square(const Variable<T>& x, Context& ctx, double factor = 2) {
   Tensor<T> y(x.shape());
-  for (std::int64_t i = 0; i < y.size(); ++i) y.data()[i] = x.value().data()[i] * x.value().data()[i];
+  for (std::int64_t i = 0; i < y.size(); ++i)
+    y.data()[i] = x.value().data()[i] * x.value().data()[i];
   return record(ctx, {"square"}, y, inputs(x), [x = x.value(), factor](const auto& dy, auto dx) {
     if (!dx) return;
     const auto to = dx.open();
-    kernels::transform(to.span, to.store,
-                       [factor](auto v, auto g) { return decltype(v)(factor) * v * g; }, x.span(),
-                       dy.span());
+    kernels::transform(
+        to.span, to.store, [factor](auto v, auto g) { return decltype(v)(factor) * v * g; },
+        x.span(), dy.span());
   });
 }
 
 /// An op that does nothing, and tells when its closure runs.
 template <Scalar T, class F>
 Variable<T> probe(const Variable<T>& x, Context& ctx, F on_backward) {
-  return record(ctx, {"probe"}, x.value().clone(), inputs(x), [on_backward](const auto& dy, auto dx) {
-    on_backward();
-    if (dx) dx.pass(dy);
-  });
+  return record(ctx, {"probe"}, x.value().clone(), inputs(x),
+                [on_backward](const auto& dy, auto dx) {
+                  on_backward();
+                  if (dx) dx.pass(dy);
+                });
 }
 
 Tensor<float> values(const Shape& shape, std::uint64_t seed = 1) {
@@ -70,8 +72,8 @@ TEST_SUITE("gradients") {
     Tape tape;
     auto ctx = Context::training(tape);
     const auto x = Variable<float>::leaf(Tensor<float>::from({2}, {3, 5}), tape);
-    const auto y = ops::multiply(x, square(x, ctx), ctx);     // x^3
-    const auto z = ops::add(ops::add(y, y, ctx), x, ctx);     // 2 x^3 + x
+    const auto y = ops::multiply(x, square(x, ctx), ctx);  // x^3
+    const auto z = ops::add(ops::add(y, y, ctx), x, ctx);  // 2 x^3 + x
     z.backward(Tensor<float>::ones({2}));
     check_equal(x.gradient(), {6 * 9 + 1, 6 * 25 + 1});
   }
@@ -80,7 +82,8 @@ TEST_SUITE("gradients") {
   TEST_CASE("that share storage do not run into one another") {
     Tape tape;
     auto ctx = Context::training(tape);
-    const auto a = Variable<float>::leaf(values({4}), tape), b = Variable<float>::leaf(values({4}), tape);
+    const auto a = Variable<float>::leaf(values({4}), tape),
+               b = Variable<float>::leaf(values({4}), tape);
     const auto seed = Tensor<float>::ones({4});
     ops::add(ops::add(a, b, ctx), a, ctx).backward(seed);
     check_equal(a.gradient(), {2, 2, 2, 2});
@@ -129,7 +132,8 @@ TEST_SUITE("gradients") {
   TEST_CASE("are zeros where none arrived") {
     Tape tape;
     auto ctx = Context::training(tape);
-    const auto x = Variable<float>::leaf(values({2}), tape), unused = Variable<float>::leaf(values({2}), tape);
+    const auto x = Variable<float>::leaf(values({2}), tape),
+               unused = Variable<float>::leaf(values({2}), tape);
     square(x, ctx).backward(Tensor<float>::ones({2}));
     check_equal(unused.gradient(), {0, 0});
     CHECK_THROWS_WITH_AS(Variable<float>(values({2})).gradient(),
@@ -171,7 +175,9 @@ TEST_SUITE("tape") {
     constexpr std::int64_t size = 1 << 16;
     constexpr std::size_t bytes = size * sizeof(float);
     const auto before = memory_statistics().bytes_in_use;
-    const auto in_use = [&] { return (memory_statistics().bytes_in_use - before + bytes / 2) / bytes; };
+    const auto in_use = [&] {
+      return (memory_statistics().bytes_in_use - before + bytes / 2) / bytes;
+    };
     {
       Tape tape;
       auto ctx = Context::training(tape);
@@ -183,8 +189,8 @@ TEST_SUITE("tape") {
       auto loss = ops::sum(y, ctx);
       y = {};
       loss.backward();
-      CHECK(early <= 3);       // at the far end: x, the probe's gradient and its output at most
-      CHECK(in_use() == 2);    // x and its gradient
+      CHECK(early <= 3);     // at the far end: x, the probe's gradient and its output at most
+      CHECK(in_use() == 2);  // x and its gradient
     }
     CHECK(memory_statistics().bytes_in_use == before);
   }
@@ -225,7 +231,8 @@ TEST_SUITE("tape") {
     check_equal(again.gradient(), {8});
 
     auto no_tape = Context::evaluation();
-    CHECK_THROWS_WITH_AS(ops::sum(Variable<float>(values({2})), no_tape).backward(), text, StateError);
+    CHECK_THROWS_WITH_AS(ops::sum(Variable<float>(values({2})), no_tape).backward(), text,
+                         StateError);
     Variable<float> outlives;
     {
       Tape inner;
@@ -284,7 +291,8 @@ TEST_SUITE("parameters") {
     auto ctx = Context::training(tape);
     const Variable<float> x(Tensor<float>::ones({n, w.shape()[1]}));
     auto loss = ops::sum(ops::linear(x, w, {}, ctx), ctx);
-    for (int i = 1; i < uses; ++i) loss = ops::add(loss, ops::sum(ops::linear(x, w, {}, ctx), ctx), ctx);
+    for (int i = 1; i < uses; ++i)
+      loss = ops::add(loss, ops::sum(ops::linear(x, w, {}, ctx), ctx), ctx);
     loss.backward();
   }
 
@@ -390,14 +398,15 @@ TEST_SUITE("observer") {
     void see(const Observation& seen) override {
       std::string line = std::string(seen.op.name) + " at " + seen.path + ":";
       for (const auto& input : seen.inputs) {
-        line += input.parameter ? " " + *input.parameter
+        line += input.parameter           ? " " + *input.parameter
                 : made_by.count(input.id) ? " #" + std::to_string(made_by[input.id])
                                           : " input";
       }
       made_by[seen.output.id] = static_cast<int>(lines.size());
       lines.push_back(line + " -> " + to_string(seen.output.shape) + ", " +
-                      std::to_string(seen.output.bytes) + " bytes, " + std::to_string(seen.op.macs) +
-                      " macs" + (seen.all_finite(seen.value) ? "" : ", not finite"));
+                      std::to_string(seen.output.bytes) + " bytes, " +
+                      std::to_string(seen.op.macs) + " macs" +
+                      (seen.all_finite(seen.value) ? "" : ", not finite"));
     }
   };
 
@@ -436,7 +445,10 @@ TEST_SUITE("context") {
     auto ctx = Context::evaluation();
     {
       const Context::Scope outer(ctx, "body");
-      { const Context::Scope inner(ctx, "3"); CHECK(ctx.path == "body.3"); }
+      {
+        const Context::Scope inner(ctx, "3");
+        CHECK(ctx.path == "body.3");
+      }
       CHECK(ctx.path == "body");
     }
     CHECK(ctx.path.empty());
@@ -467,9 +479,10 @@ TEST_SUITE("gradcheck") {
     const auto constant = gradcheck(
         [](Leaves& x, Context& ctx) { return ops::scale(x[0], 0, ctx); }, {point({2, 3})});
     CHECK_FALSE(constant);
-    CHECK(constant.message == "the gradient of input 0 [2, 3] is zero throughout: nothing was checked");
-    const auto unused = gradcheck(
-        [](Leaves& x, Context& ctx) { return square(x[0], ctx); }, {point({2}), point({5})});
+    CHECK(constant.message ==
+          "the gradient of input 0 [2, 3] is zero throughout: nothing was checked");
+    const auto unused = gradcheck([](Leaves& x, Context& ctx) { return square(x[0], ctx); },
+                                  {point({2}), point({5})});
     CHECK_FALSE(unused);
     CHECK(unused.message == "the gradient of input 1 [5] is zero throughout: nothing was checked");
   }
@@ -487,7 +500,8 @@ TEST_SUITE("gradcheck") {
     const auto one_wrong = [](Leaves& x, Context& ctx) {
       return record(ctx, {"copy"}, x[0].value().clone(), inputs(x[0]), [](const auto& dy, auto dx) {
         const auto to = dx.open();
-        for (std::size_t i = 0; i < to.span.size(); ++i) to.span[i] = dy.data()[i] + (i == 5 ? 2.0 : 1e-3);
+        for (std::size_t i = 0; i < to.span.size(); ++i)
+          to.span[i] = dy.data()[i] + (i == 5 ? 2.0 : 1e-3);
       });
     };
     const auto result = gradcheck(one_wrong, {point({3, 4})});
@@ -509,7 +523,9 @@ TEST_SUITE("gradcheck") {
       }
     };
     auto y = Tensor<double>::zeros({n});
-    each([&](auto i, auto t, auto from) { y.data()[i] += w.value().data()[t] * x.value().data()[from]; });
+    each([&](auto i, auto t, auto from) {
+      y.data()[i] += w.value().data()[t] * x.value().data()[from];
+    });
     return record(ctx, {"filter"}, y, inputs(x, w),
                   [=, xv = x.value(), wv = w.value()](const auto& dy, auto dx, auto dw) {
                     const auto to_x = dx.open(), to_w = dw.open();
@@ -524,9 +540,8 @@ TEST_SUITE("gradcheck") {
 
   TEST_CASE("catches a tap that is off by one") {
     const auto check = [](std::int64_t shift) {
-      return gradcheck(
-          [shift](Leaves& x, Context& ctx) { return filter(x[0], x[1], ctx, shift); },
-          {point({9}), Tensor<double>::from({3}, {0.5, -1, 2})});
+      return gradcheck([shift](Leaves& x, Context& ctx) { return filter(x[0], x[1], ctx, shift); },
+                       {point({9}), Tensor<double>::from({3}, {0.5, -1, 2})});
     };
     CHECK(check(0));
     const auto wrong = check(1);
@@ -538,7 +553,8 @@ TEST_SUITE("gradcheck") {
     const auto op = [](Leaves& x, Context& ctx) {
       return record(ctx, {"copy"}, x[0].value().clone(), inputs(x[0]), [](const auto& dy, auto dx) {
         const auto to = dx.open();
-        for (std::size_t i = 0; i < to.span.size(); ++i) to.span[i] = i % 32 == 7 ? 0 : dy.data()[i];
+        for (std::size_t i = 0; i < to.span.size(); ++i)
+          to.span[i] = i % 32 == 7 ? 0 : dy.data()[i];
       });
     };
     CHECK_FALSE(gradcheck(op, {point({2, 8, 8, 32})}));

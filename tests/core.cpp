@@ -58,7 +58,8 @@ TEST_SUITE("random") {
           Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
     CHECK(random::philox({ones, ones}, {ones, ones, ones, ones}) ==
           Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
-    CHECK(random::philox({0xa4093822, 0x299f31d0}, {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}) ==
+    CHECK(random::philox({0xa4093822, 0x299f31d0},
+                         {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}) ==
           Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
   }
 
@@ -88,9 +89,9 @@ TEST_SUITE("random") {
   TEST_CASE("streams of different keys have nothing in common") {
     constexpr int n = 100000;
     const random::Key seed{1};
-    const random::Key keys[] = {seed,         random::Key{2},    seed.fold(0),   seed.fold(1),
-                                seed.fold("a"), seed.fold("b"), seed.fold(1).fold(2),
-                                seed.fold(2).fold(1)};
+    const random::Key keys[] = {
+        seed,           random::Key{2}, seed.fold(0),         seed.fold(1),
+        seed.fold("a"), seed.fold("b"), seed.fold(1).fold(2), seed.fold(2).fold(1)};
     for (const auto& a : keys) {
       for (const auto& b : keys) {
         if (&a == &b) continue;
@@ -251,9 +252,11 @@ TEST_SUITE("threads") {
   TEST_CASE("an exception of a unit arrives at the caller, and the next loop runs") {
     for (const int threads : {1, 3}) {
       const Threads scope(threads);
-      CHECK_THROWS_WITH_AS(parallel_for(50, [](std::int64_t unit) {
-        if (unit == 17) throw std::runtime_error("unit 17");
-      }), "unit 17", std::runtime_error);
+      CHECK_THROWS_WITH_AS(parallel_for(50,
+                                        [](std::int64_t unit) {
+                                          if (unit == 17) throw std::runtime_error("unit 17");
+                                        }),
+                           "unit 17", std::runtime_error);
       std::atomic<int> calls = 0;
       parallel_for(50, [&](std::int64_t) { ++calls; });
       CHECK(calls == 50);
@@ -315,9 +318,9 @@ TEST_SUITE("machine") {
     const auto report = cpu_report();
     CHECK(report.find("CPU      " + cpu().name + "\n") == 0);
     CHECK(report.find("\noffers  ") != std::string::npos);
-    CHECK(report.find("\nbuild    " + std::string(abi) + ", " +
-                      std::to_string(simd::width<float>) + " floats a vector, " +
-                      std::to_string(num_threads()) + " thread") != std::string::npos);
+    CHECK(report.find("\nbuild    " + std::string(abi) + ", " + std::to_string(simd::width<float>) +
+                      " floats a vector, " + std::to_string(num_threads()) + " thread") !=
+          std::string::npos);
     const auto no_amx = "no AMX   " + cpu().amx_refusal + ": bf16 products run in fp32\n";
     CHECK((report.find(no_amx) != std::string::npos) == !cpu().amx_bf16);
     CHECK(cpu().amx_refusal.empty() == cpu().amx_bf16);
@@ -349,7 +352,8 @@ TEST_SUITE("machine") {
     close(ends[1]);
     std::string text;
     char part[256];
-    for (ssize_t n; (n = read(ends[0], part, sizeof part)) > 0;) text.append(part, static_cast<std::size_t>(n));
+    for (ssize_t n; (n = read(ends[0], part, sizeof part)) > 0;)
+      text.append(part, static_cast<std::size_t>(n));
     close(ends[0]);
     int status = 1;
     waitpid(child, &status, 0);

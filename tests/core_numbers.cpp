@@ -47,9 +47,10 @@ std::vector<float> probes(std::uint16_t infinity_bits) {
   std::vector<float> all = {0.0f, -0.0f, infinity, -infinity, 1e-45f, 1e-30f, 3.4e38f, -3.4e38f};
   for (std::uint16_t bits = 0; bits < infinity_bits; ++bits) {
     const double low = T::from_bits(bits);
-    const double high = bits + 1 < infinity_bits
-                            ? double{T::from_bits(static_cast<std::uint16_t>(bits + 1))}
-                            : low + (low - double{T::from_bits(static_cast<std::uint16_t>(bits - 1))});
+    const double high =
+        bits + 1 < infinity_bits
+            ? double{T::from_bits(static_cast<std::uint16_t>(bits + 1))}
+            : low + (low - double{T::from_bits(static_cast<std::uint16_t>(bits - 1))});
     const auto middle = static_cast<float>((low + high) / 2);
     for (const float x : {static_cast<float>(low), middle, std::nextafter(middle, 0.0f),
                           std::nextafter(middle, infinity)}) {
@@ -86,8 +87,8 @@ void check_rounding(std::uint16_t infinity_bits) {
   }
 }
 
-/// The vector conversion against the scalar one. `flushes` says that the machine's instruction makes
-/// zeros of subnormal floats, which bf16 alone can hold.
+/// The vector conversion against the scalar one. `flushes` says that the machine's instruction
+/// makes zeros of subnormal floats, which bf16 alone can hold.
 template <class T>
 void check_simd(std::uint16_t infinity_bits, bool flushes) {
   constexpr auto width = simd::width<float>;
@@ -170,8 +171,12 @@ double worst_ulps(A low, A high, F f, Exact exact) {
 
 }  // namespace
 
-TEST_CASE("bfloat16 keeps every value through float and back") { check_every_pattern<bfloat16>(0x7f80); }
-TEST_CASE("float16 keeps every value through float and back") { check_every_pattern<float16>(0x7c00); }
+TEST_CASE("bfloat16 keeps every value through float and back") {
+  check_every_pattern<bfloat16>(0x7f80);
+}
+TEST_CASE("float16 keeps every value through float and back") {
+  check_every_pattern<float16>(0x7c00);
+}
 
 TEST_CASE("bfloat16 rounds to nearest even") { check_rounding<bfloat16>(0x7f80); }
 TEST_CASE("float16 rounds to nearest even, subnormals and overflow included") {
@@ -181,23 +186,24 @@ TEST_CASE("float16 rounds to nearest even, subnormals and overflow included") {
 TEST_CASE("16-bit values that are easy to get wrong") {
   CHECK(bfloat16(1.0f).bits == 0x3f80);
   CHECK(bfloat16(-2.0f).bits == 0xc000);
-  CHECK(bfloat16(1.00390625f).bits == 0x3f80);   // 1 + 2^-8: a tie, down to the even 1
-  CHECK(bfloat16(1.01171875f).bits == 0x3f82);   // 1 + 3 * 2^-8: a tie, up to the even neighbour
-  CHECK(bfloat16(3.4e38f).bits == 0x7f80);       // beyond the largest finite value
+  CHECK(bfloat16(1.00390625f).bits == 0x3f80);  // 1 + 2^-8: a tie, down to the even 1
+  CHECK(bfloat16(1.01171875f).bits == 0x3f82);  // 1 + 3 * 2^-8: a tie, up to the even neighbour
+  CHECK(bfloat16(3.4e38f).bits == 0x7f80);      // beyond the largest finite value
   CHECK(bfloat16(std::bit_cast<float>(0x7f800001u)).bits == 0x7fc0);  // this NaN has only low bits
 
   CHECK(float16(1.0f).bits == 0x3c00);
   CHECK(float16(65504.0f).bits == 0x7bff);
   CHECK(float16(65519.0f).bits == 0x7bff);
-  CHECK(float16(65520.0f).bits == 0x7c00);       // half way to 65536
+  CHECK(float16(65520.0f).bits == 0x7c00);  // half way to 65536
   CHECK(float16(-1e9f).bits == 0xfc00);
-  CHECK(float16(0x1p-24f).bits == 0x0001);       // the smallest subnormal
-  CHECK(float16(0x1p-25f).bits == 0x0000);       // a tie, down to the even zero
+  CHECK(float16(0x1p-24f).bits == 0x0001);  // the smallest subnormal
+  CHECK(float16(0x1p-25f).bits == 0x0000);  // a tie, down to the even zero
   CHECK(float16(0x1.000002p-25f).bits == 0x0001);
   CHECK(float16(-0.0f).bits == 0x8000);
   CHECK(float(float16::from_bits(0x03ff)) == 0x3ffp-24f);
 
-  static_assert(bfloat16(0.5f).bits == 0x3f00 && float16(0.5f).bits == 0x3800);  // usable at compile time
+  static_assert(bfloat16(0.5f).bits == 0x3f00 &&
+                float16(0.5f).bits == 0x3800);  // usable at compile time
   static_assert(sizeof(bfloat16) == 2 && sizeof(float16) == 2);
 }
 
@@ -228,7 +234,9 @@ TEST_CASE("vector conversions of bfloat16 equal the scalar ones") {
 #endif
   check_simd<bfloat16>(0x7f80, flushes);
 }
-TEST_CASE("vector conversions of float16 equal the scalar ones") { check_simd<float16>(0x7c00, false); }
+TEST_CASE("vector conversions of float16 equal the scalar ones") {
+  check_simd<float16>(0x7c00, false);
+}
 
 TEST_CASE_TEMPLATE("partial loads fill with zeros and partial stores touch nothing else", T, float,
                    double, bfloat16, float16) {
@@ -237,17 +245,22 @@ TEST_CASE_TEMPLATE("partial loads fill with zeros and partial stores touch nothi
 
 TEST_CASE_TEMPLATE("vector functions", A, float, double) {
   // xsimd states 1 to 2 units in the last place; 4 leaves room for other versions and widths.
-  CHECK(worst_ulps<A>(-20, 20, [](auto x) { return simd::exp(x); },
-                      [](long double x) { return std::exp(x); }) < 4);
-  CHECK(worst_ulps<A>(A(1e-3), 50, [](auto x) { return simd::log(x); },
-                      [](long double x) { return std::log(x); }) < 4);
-  CHECK(worst_ulps<A>(A(0.05), 6, [](auto x) { return simd::tanh(x); },
-                      [](long double x) { return std::tanh(x); }) < 4);
-  // The double erf of xsimd 8.1 is off by up to 67 units: 1e-14, far below what a gradient check sees.
-  CHECK(worst_ulps<A>(A(0.05), 3, [](auto x) { return simd::erf(x); },
-                      [](long double x) { return std::erf(x); }) < (sizeof(A) == 8 ? 100 : 4));
-  CHECK(worst_ulps<A>(0, 50, [](auto x) { return simd::sqrt(x); },
-                      [](long double x) { return std::sqrt(x); }) <= 0.5);
+  CHECK(worst_ulps<A>(
+            -20, 20, [](auto x) { return simd::exp(x); },
+            [](long double x) { return std::exp(x); }) < 4);
+  CHECK(worst_ulps<A>(
+            A(1e-3), 50, [](auto x) { return simd::log(x); },
+            [](long double x) { return std::log(x); }) < 4);
+  CHECK(worst_ulps<A>(
+            A(0.05), 6, [](auto x) { return simd::tanh(x); },
+            [](long double x) { return std::tanh(x); }) < 4);
+  // The double erf of xsimd 8.1 is off by up to 67 units: 1e-14, which no gradient check sees.
+  CHECK(worst_ulps<A>(
+            A(0.05), 3, [](auto x) { return simd::erf(x); },
+            [](long double x) { return std::erf(x); }) < (sizeof(A) == 8 ? 100 : 4));
+  CHECK(worst_ulps<A>(
+            0, 50, [](auto x) { return simd::sqrt(x); },
+            [](long double x) { return std::sqrt(x); }) <= 0.5);
 }
 
 TEST_CASE_TEMPLATE("vector functions at their ends", A, float, double) {
@@ -283,7 +296,9 @@ TEST_CASE_TEMPLATE("selection, extremes and sums, lane by lane", A, float, doubl
     result.store_aligned(out);
     for (std::int64_t i = 0; i < width; ++i) CHECK(out[i] == expected(a[i], b[i]));
   };
-  const auto text = [](auto p, auto q) { return simd::select(p > q, simd::abs(p), simd::fma(p, q, p)); };
+  const auto text = [](auto p, auto q) {
+    return simd::select(p > q, simd::abs(p), simd::fma(p, q, p));
+  };
   check(text(x, y), [&](A p, A q) { return text(p, q); });
   check(simd::max(x, y), [](A p, A q) { return simd::max(p, q); });
   check(simd::min(x, y), [](A p, A q) { return simd::min(p, q); });

@@ -40,8 +40,8 @@ TEST_SUITE("shape") {
   }
 
   TEST_CASE("what is no shape is refused by name") {
-    CHECK_THROWS_WITH_AS(Shape({2, -3}),
-                         "[shape] the size of an axis is negative\n  came    -3", ShapeError);
+    CHECK_THROWS_WITH_AS(Shape({2, -3}), "[shape] the size of an axis is negative\n  came    -3",
+                         ShapeError);
     CHECK_THROWS_WITH_AS(Shape({1, 1, 1, 1, 1, 1, 1}), "[shape] more than six axes", ShapeError);
     CHECK_THROWS_WITH_AS((Shape{2, 3}[2]), "[shape] no axis 2\n  shape   [2, 3]", ShapeError);
     CHECK_THROWS_WITH_AS((Shape{2, 3}[-3]), "[shape] no axis -3\n  shape   [2, 3]", ShapeError);
@@ -152,9 +152,12 @@ TEST_SUITE("tensor") {
     CHECK_THROWS_WITH_AS(a(0, 3), "[element] index 3 is out of range on axis 1\n  shape   [2, 3]",
                          ShapeError);
     CHECK_THROWS_AS(a(-1, 0), ShapeError);
-    CHECK_THROWS_WITH_AS(a(1), "[element] needs one index per axis\n  shape   [2, 3]\n  came    1                   indices",
+    CHECK_THROWS_WITH_AS(a(1),
+                         "[element] needs one index per axis\n  shape   [2, 3]\n  came    1        "
+                         "           indices",
                          ShapeError);
-    CHECK_THROWS_WITH_AS(a.item(), "[item] needs a tensor with one element\n  came    [2, 3]", ShapeError);
+    CHECK_THROWS_WITH_AS(a.item(), "[item] needs a tensor with one element\n  came    [2, 3]",
+                         ShapeError);
     CHECK(counting({1, 1}).item() == 0);
   }
 }

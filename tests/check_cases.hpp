@@ -1,0 +1,139 @@
+#pragma once
+
+#include <map>
+
+#include <doctest/doctest.h>
+
+#include "case.hpp"
+
+/// What the test programs of the op families do with their part of the case list.
+namespace tinynet::cases {
+
+/// Gradients against central differences, to 1e-6 in double.
+inline void check_gradients(const List& list) {
+  for (const auto& c : list) {
+    if (c.large()) continue;
+    const auto checked = check_gradient(c, {.tolerance = 1e-6, .elements = 40});
+    if (!checked.passed) FAIL_CHECK(c.name << ": " << checked.message);
+  }
+}
+
+/// The fraction by which a path may move the operands of its products: sums are formed in another
+/// order than the reference's, and AMX rounds float operands to bfloat16, by up to 2^-9 each.
+template <Scalar T>
+double nudge(kernels::Path path) {
+  const bool rounds = std::is_same_v<T, bfloat16> && path == kernels::Path::amx;
+  return rounds ? 0x1p-8 : sum_rounding<T>;
+}
+
+/// The paths that this machine and TINYNET_KERNELS allow, the reference left out.
+inline std::vector<kernels::Path> fast_paths() {
+  using kernels::Path;
+  std::vector<Path> paths;
+  const auto limit = kernels::path_limit();
+  if (limit >= Path::simd) paths.push_back(Path::simd);
+  if (limit >= Path::avx512 && cpu().avx512) paths.push_back(Path::avx512);
+  if (limit >= Path::amx && cpu().amx_bf16) paths.push_back(Path::amx);
+  return paths;
+}
+
+/// What must come where gradients are added to ones. Rounding after each addition errs by the parts
+/// of the sum, of size 1 and |gradient|, not by the sum.
+inline std::vector<Result> plus_one(std::vector<Result> results) {
+  for (std::size_t r = 1; r < results.size(); ++r) {
+    results[r].value = results[r].value.clone();
+    for (auto& v : results[r].value.span()) v += 1;
+    results[r].reread += 2;
+  }
+  return results;
+}
+
+/// The noise of a case at each size of nudge, worked out once.
+class Noise {
+ public:
+  explicit Noise(const Case& c) : case_(c) {}
+  const std::vector<double>& at(double nudge) {
+    auto& known = known_[nudge];
+    if (known.empty()) known = sensitivity(case_, nudge);
+    return known;
+  }
+
+ private:
+  const Case& case_;
+  std::map<double, std::vector<double>> known_;
+};
+
+template <Scalar T>
+void check_paths(const Case& c, Noise& noise) {
+  using kernels::Path;
+  const auto expect = [&](const std::string& who, const std::vector<Result>& expected,
+                          const std::vector<Result>& came, double moved) {
+    const auto text = difference(expected, came, noise.at(moved));
+    if (!text.empty())
+      FAIL_CHECK(c.name << ", " << std::string(type_name<T>()) << ", " << who << ": " << text);
+  };
+  const auto paths = fast_paths();
+
+  std::vector<Result> reference;
+  {
+    const kernels::ScopedPathLimit limit(Path::reference);
+    reference = run<T>(c);
+    const auto added = run<T>(c, {.add = true});
+    expect("reference, gradients added", plus_one(reference), added, nudge<T>(Path::reference));
+    if constexpr (!std::is_same_v<T, double>) {
+      // The same inputs in both, so that the types of storage and sums alone make the difference.
+      const RunOptions same{
+          .rounded = [](double v) { return static_cast<double>(static_cast<T>(v)); }};
+      auto exact = run<double>(c, same);
+      expect("reference against double", exact, run<T>(c, same), nudge<T>(Path::reference));
+    }
+  }
+  for (const auto path : paths) {
+    const kernels::ScopedPathLimit limit(path);
+    const auto results = run<T>(c);
+    const auto added = run<T>(c, {.add = true});
+    expect(kernels::path_name(path), reference, results, nudge<T>(path));
+    expect(std::string(kernels::path_name(path)) + ", gradients added", plus_one(results), added,
+           nudge<T>(path));
+  }
+}
+
+/// Every path against the reference, the reference in 16 and 32 bits against double, and gradients
+/// that are added against gradients that are written.
+inline void check_paths(const List& list) {
+  for (const auto& c : list) {
+    Noise noise(c);
+    check_paths<float>(c, noise);
+    check_paths<bfloat16>(c, noise);
+    check_paths<float16>(c, noise);
+    check_paths<double>(c, noise);
+  }
+}
+
+template <Scalar T>
+void check_threads(const Case& c) {
+  const int before = num_threads();
+  set_num_threads(1);
+  const auto one = run<T>(c);
+  for (const int threads : {2, 3}) {
+    set_num_threads(threads);
+    const auto several = run<T>(c);
+    for (std::size_t r = 0; r < one.size(); ++r) {
+      const auto a = one[r].value.span(), b = several[r].value.span();
+      if (std::equal(a.begin(), a.end(), b.begin())) continue;
+      FAIL_CHECK(c.name << ", " << std::string(type_name<T>()) << ": " << one[r].what
+                        << " differs with " << threads << " threads");
+    }
+  }
+  set_num_threads(before);
+}
+
+/// The same bits from one, two and three threads.
+inline void check_threads(const List& list) {
+  for (const auto& c : list) {
+    check_threads<float>(c);
+    check_threads<bfloat16>(c);
+  }
+}
+
+}  // namespace tinynet::cases
