@@ -248,6 +248,14 @@ void for_types(F&& f) {
   (f.template operator()<Types>(), ...);
 }
 
+/// A number of threads while it lives.
+struct Threads {
+  int before = num_threads();
+  explicit Threads(int count) { set_num_threads(count); }
+  ~Threads() { set_num_threads(before); }
+  Threads(const Threads&) = delete;
+};
+
 void check_all(const Truth& truth) {
   for_types<float, double, bfloat16, float16>([&]<class T>() {
     check_forward<T>(truth);
@@ -290,31 +298,32 @@ TEST_CASE("a correlation worked by hand") {
   // [1 2 3; 4 5 6; 7 8 9] with [1 2; 3 4], stride 1, no padding
   const Conv2dGeometry g = geometry({.n = 1, .h = 3, .w = 3, .ic = 1, .oc = 1, .kh = 2, .kw = 2});
   const std::vector<float> x = {1, 2, 3, 4, 5, 6, 7, 8, 9}, w = {1, 2, 3, 4}, b = {10};
-  for (const auto& version : conv2d_forward_versions<float>) {
-    Buffer packed(static_cast<std::size_t>(version.packed_bytes(g)));
-    version.pack(packed.data(), w, g);
+  for (const auto& kernel : conv2d_forward_versions<float>) {
+    Buffer packed(static_cast<std::size_t>(kernel.packed_bytes(g)));
+    kernel.pack(packed.data(), w, g);
     std::vector<float> y(4);
-    version.run(y, x, packed.data(), b, g);
+    kernel.run(y, x, packed.data(), b, g);
     CHECK(y == std::vector<float>{47, 57, 77, 87});
-    version.run(y, x, packed.data(), {}, g);
+    kernel.run(y, x, packed.data(), {}, g);
     CHECK(y == std::vector<float>{37, 47, 67, 77});
   }
   const std::vector<float> dy = {1, 10, 100, 1000};
-  for (const auto& version : conv2d_backward_input_versions<float>) {
-    Buffer packed(static_cast<std::size_t>(version.packed_bytes(g)));
-    version.pack(packed.data(), w, g);
+  for (const auto& kernel : conv2d_backward_input_versions<float>) {
+    Buffer packed(static_cast<std::size_t>(kernel.packed_bytes(g)));
+    kernel.pack(packed.data(), w, g);
     std::vector<float> dx(9);
-    version.run(dx, Store::overwrite, dy, packed.data(), g);
+    kernel.run(dx, Store::overwrite, dy, packed.data(), g);
     CHECK(dx == std::vector<float>{1, 12, 20, 103, 1234, 2040, 300, 3400, 4000});
   }
-  for (const auto& version : conv2d_backward_weight_versions<float>) {
+  for (const auto& kernel : conv2d_backward_weight_versions<float>) {
     std::vector<float> dw(4);
-    version.run(dw, Store::overwrite, dy, x, g);
+    kernel.run(dw, Store::overwrite, dy, x, g);
     CHECK(dw == std::vector<float>{5421, 6532, 8754, 9865});
   }
 }
 
 TEST_CASE("gradients are the transposed map") {
+  const Threads one(1);  // small shapes: a team would spend its time waiting
   // <dy, conv(x, w)> = <dx, x> = <dw, w>, whatever the options
   for (const auto& truth : option_space()) {
     INFO(describe(truth.g));
@@ -337,6 +346,7 @@ TEST_CASE("gradients are the transposed map") {
 }
 
 TEST_CASE("every version agrees with the formula over the option space") {
+  const Threads one(1);
   for (const auto& truth : option_space()) check_all(truth);
 }
 
@@ -366,6 +376,7 @@ TEST_CASE("every version agrees with the formula on chosen shapes") {
 }
 
 TEST_CASE("random shapes agree with the formula") {
+  const Threads one(1);
   random::Generator draw({20240607});
   const auto upto = [&](std::uint32_t most) { return std::int64_t{1} + draw.below(most); };
   for (int i = 0; i < 200; ++i) {
@@ -396,7 +407,7 @@ TEST_CASE("random shapes agree with the formula") {
 }
 
 TEST_CASE("the number of threads does not change a bit") {
-  const auto before = num_threads();
+  const Threads restored(1);
   for (const auto& shape : {
            Shape{.n = 1, .h = 28, .w = 28, .ic = 16, .oc = 96, .kh = 3, .kw = 3, .padding = 1},
            Shape{.n = 33, .h = 9, .w = 7, .ic = 17, .oc = 40, .kh = 3, .kw = 3, .stride = 2,
@@ -426,7 +437,6 @@ TEST_CASE("the number of threads does not change a bit") {
       }
     });
   }
-  set_num_threads(before);
 }
 
 TEST_CASE("an output of the forward pass does not depend on the rest of the batch") {

@@ -10,6 +10,11 @@
 /// its pixels, and multiplies tiles of them, whatever rows and images they come from, with the
 /// panel of weights of a block. Each output is summed by one thread, in an order that depends on
 /// the layer alone: neither on threads nor on the batch.
+///
+/// Floor: 2 * macs / FMA peak. Measured in fp32 on one AVX-512 core, 3 x 3 windows, batch 64: 64 to
+/// 64 channels at 28 x 28 run at 80 % of it, 128 at 14 x 14 at 86 %, in both directions (AVX2: 84
+/// and 76 %); bfloat16 activations as fast.
+/// benchmarks/kernels --benchmark_filter=conv2d
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 namespace detail {
@@ -145,8 +150,10 @@ void correlate(T* out, Store store, const T* in, const accumulate_t<T>* packed,
   const Strips s = cut(c, sizeof(A), std::is_same_v<T, A>);
   constexpr std::int64_t units = 32;  // share the blocks out where strips are fewer
   const auto blocks = pieces(c.group_out(), block_channels<A>);
-  const auto parts = std::clamp<std::int64_t>(units / (s.count * c.g.groups), 1, blocks);
-  parallel_for(s.count * c.g.groups * parts,
+  const auto without_parts = s.count * c.g.groups;
+  const auto parts = std::clamp<std::int64_t>(units / std::max<std::int64_t>(without_parts, 1), 1,
+                                              blocks);
+  parallel_for(without_parts * parts,
                detail::CorrelateUnit<T>{out, store, in, packed, bias, c, s, parts});
 }
 
