@@ -27,6 +27,16 @@ set(arch_flag $<$<BOOL:${TINYNET_ARCH}>:-march=${TINYNET_ARCH}>)
 # Adds a program of the given sources that uses the library with everything this machine offers.
 function(tinynet_program name)
   add_executable(${name} ${ARGN})
+  tinynet_use(${name})
+endfunction()
+
+# The same for sources that several programs share, compiled once.
+function(tinynet_objects name)
+  add_library(${name} OBJECT ${ARGN})
+  tinynet_use(${name})
+endfunction()
+
+function(tinynet_use name)
   target_compile_options(${name} PRIVATE ${arch_flag})
   target_link_libraries(${name} PRIVATE tinynet::tinynet tinynet_warnings)
   foreach(part gzip eigen)

@@ -25,7 +25,9 @@ struct CnnOptions {
   int classes = 10;
 };
 
-/// Stages of 3x3 convolutions, each halved by a 2x2 max pool, and one or two linear layers.
+/// Stages of 3x3 convolutions, each halved by a 2x2 max pool, and one or two linear layers. The pool
+/// stands directly behind a stage's last convolution: relu and maximum may change places, and a
+/// quarter of the values is left to normalise and rectify.
 template <Scalar T>
 struct Cnn {
   using P = param_t<T>;
@@ -39,11 +41,11 @@ struct Cnn {
     for (const int width : o.widths) {
       for (int i = 0; i < o.convolutions; ++i) {
         features.add(nn::Conv2d<T>({.in = in, .out = width, .padding = 1, .bias = !o.batch_norm}));
+        if (i + 1 == o.convolutions) features.add(nn::MaxPool2d<T>());
         if (o.batch_norm) features.add(nn::BatchNorm2d<T>({.channels = width}));
         features.add(nn::Relu<T>());
         in = width;
       }
-      features.add(nn::MaxPool2d<T>());
       if (o.conv_dropout > 0) features.add(nn::Dropout2d<T>{o.conv_dropout});
     }
     classifier.add(nn::Flatten<T>());

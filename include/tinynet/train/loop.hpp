@@ -21,8 +21,8 @@ namespace tinynet::inline TINYNET_ABI::train {
 struct EpochResult {
   std::int64_t epoch = 0;                // counted from 0
   double loss = 0, accuracy = 0;         // on the training batches, while the model changed
-  std::optional<Evaluation> validation;  // afterwards
-  std::optional<double> lr;              // of the last step, where a schedule gave it
+  std::optional<Evaluation> validation = {};  // afterwards
+  std::optional<double> lr = {};         // of the last step, where a schedule gave it
   double seconds = 0;                    // of the steps
   std::int64_t samples = 0;              // trained on
 };
