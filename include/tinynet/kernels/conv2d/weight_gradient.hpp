@@ -12,7 +12,7 @@
 /// have the same bits for any number of threads.
 ///
 /// Floor: 2 * macs / FMA peak. Measured in fp32 on one AVX-512 core, 3 x 3 windows, batch 64: 64 to
-/// 64 channels at 28 x 28 and 128 at 14 x 14 run at 75 % of it (AVX2: 68 %); a seventh of the time
+/// 64 channels at 28 x 28 and 128 at 14 x 14 run at 77 % of it (AVX2: 68 %); a tenth of the time
 /// goes into copying x, once for each part of the blocks, and dy.
 /// benchmarks/kernels --benchmark_filter=conv2d
 namespace tinynet::inline TINYNET_ABI::kernels {
@@ -120,7 +120,9 @@ void weight_gradient(param_t<T>* dw, Store store, const T* dy, const T* x,
   sums.partials = std::clamp<std::int64_t>(sums.s.count, 1, most);
   sums.sums = scratch.take<A>(sums.partials * sums.partial_size()).data();
 
-  constexpr std::int64_t units = 16;  // share the blocks out where partials are fewer
+  // Where partials are few the blocks are shared out. Each part copies x again: 16 units instead of
+  // 8 would cost 6 % with two threads.
+  constexpr std::int64_t units = 8;
   const auto parts =
       std::clamp<std::int64_t>(units / (sums.partials * g.groups), 1, sums.blocks());
   parallel_for(sums.partials * g.groups * parts, detail::SumUnit<T>{sums, dy, x, parts});
