@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <span>
 
-#include <tinynet/core/parallel.hpp>
-#include <tinynet/core/simd.hpp>
-#include <tinynet/kernels/choose.hpp>
+#include <tinynet/kernels/loops.hpp>
 
 /// The channel gate of squeeze-and-excite: y[n, p, c] = x[n, p, c] * gate[n, c], for pixels p.
 ///
 /// Floor: one read and one write of the image; the gate stays in L1. The gradient of the gate is the
-/// sum over pixels of dy * x, formed per image in order.
+/// sum over pixels of dy * x, formed by one thread for each image, in order.
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 struct ScaleChannelsGeometry {
@@ -19,51 +17,51 @@ struct ScaleChannelsGeometry {
   std::int64_t c = 0;
 };
 
-namespace detail {
+namespace reference {
 
 /// One row of channels: y (+)= a * b.
-template <Scalar T, Scalar B>
-void multiply_row(T* y, Store store, const T* a, const B* b, std::int64_t c, bool reference) {
-  using A = accumulate_t<T>;
-  const bool add = store == Store::add;
-  std::int64_t i = 0;
-  if (!reference) {
-    for (; i + simd::width<A> <= c; i += simd::width<A>) {
-      auto value = simd::load(a + i) * simd::load(b + i);
-      if (add) value = value + simd::load(y + i);
-      simd::store(y + i, value);
-    }
-  }
-  for (; i < c; ++i) {
-    const A value = static_cast<A>(a[i]) * static_cast<A>(b[i]);
-    y[i] = static_cast<T>(add ? static_cast<A>(y[i]) + value : value);
-  }
-}
-
-/// One row of channels: sum += a * b.
 template <Scalar T>
-void add_product_row(accumulate_t<T>* sum, const T* a, const T* b, std::int64_t c, bool reference) {
-  using A = accumulate_t<T>;
-  std::int64_t i = 0;
-  if (!reference) {
-    for (; i + simd::width<A> <= c; i += simd::width<A>) {
-      simd::store(sum + i, simd::fma(simd::load(a + i), simd::load(b + i), simd::load(sum + i)));
-    }
-  }
-  for (; i < c; ++i) sum[i] += static_cast<A>(a[i]) * static_cast<A>(b[i]);
+void multiply_row(T* y, Store store, const T* a, const param_t<T>* b, std::int64_t c) {
+  for (std::int64_t i = 0; i < c; ++i) put(y[i], static_cast<accumulate_t<T>>(a[i]) * b[i], store);
 }
 
-}  // namespace detail
+/// One row of channels: sums += a * b.
+template <Scalar T>
+void add_products(param_t<T>* sums, const T* a, const T* b, std::int64_t c) {
+  using A = accumulate_t<T>;
+  for (std::int64_t i = 0; i < c; ++i) sums[i] += static_cast<A>(a[i]) * static_cast<A>(b[i]);
+}
+
+}  // namespace reference
+
+namespace vectors {
+
+template <Scalar T>
+void multiply_row(T* y, Store store, const T* a, const param_t<T>* b, std::int64_t c) {
+  for_lanes<accumulate_t<T>>(c, [&](std::int64_t i, auto lanes) {
+    put(y + i, lanes.load(a + i) * lanes.load(b + i), store, lanes);
+  });
+}
+
+template <Scalar T>
+void add_products(param_t<T>* sums, const T* a, const T* b, std::int64_t c) {
+  for_lanes<accumulate_t<T>>(c, [&](std::int64_t i, auto lanes) {
+    lanes.store(sums + i, simd::fma(lanes.load(a + i), lanes.load(b + i), lanes.load(sums + i)));
+  });
+}
+
+}  // namespace vectors
 
 /// y[n, p, c] (+)= x[n, p, c] * gate[n, c].
 template <Scalar T>
 void scale_channels(std::span<T> y, Store store, std::span<const T> x,
                     std::span<const param_t<T>> gate, const ScaleChannelsGeometry& g) {
-  const bool reference = path_limit() == Path::reference;
+  const auto row = simd_or_reference("scale_channels", vectors::multiply_row<T>,
+                                     reference::multiply_row<T>);
   parallel_for(g.n, [&](std::int64_t n) {
     for (std::int64_t p = 0; p < g.pixels; ++p) {
       const auto at = (n * g.pixels + p) * g.c;
-      detail::multiply_row(y.data() + at, store, x.data() + at, gate.data() + n * g.c, g.c, reference);
+      row(y.data() + at, store, x.data() + at, gate.data() + n * g.c, g.c);
     }
   });
 }
@@ -72,13 +70,14 @@ void scale_channels(std::span<T> y, Store store, std::span<const T> x,
 template <Scalar T>
 void scale_channels_backward_gate(std::span<param_t<T>> dgate, Store store, std::span<const T> dy,
                                   std::span<const T> x, const ScaleChannelsGeometry& g) {
-  const bool reference = path_limit() == Path::reference;
+  const auto row = simd_or_reference("scale_channels backward gate", vectors::add_products<T>,
+                                     reference::add_products<T>);
   parallel_for(g.n, [&](std::int64_t n) {
-    auto* sum = dgate.data() + n * g.c;
-    if (store == Store::overwrite) std::fill_n(sum, g.c, param_t<T>(0));
+    auto* sums = dgate.data() + n * g.c;
+    if (store == Store::overwrite) std::fill_n(sums, g.c, param_t<T>(0));
     for (std::int64_t p = 0; p < g.pixels; ++p) {
       const auto at = (n * g.pixels + p) * g.c;
-      detail::add_product_row<T>(sum, dy.data() + at, x.data() + at, g.c, reference);
+      row(sums, dy.data() + at, x.data() + at, g.c);
     }
   });
 }
