@@ -120,8 +120,8 @@ void weight_gradient(param_t<T>* dw, Store store, const T* dy, const T* x,
   sums.partials = std::clamp<std::int64_t>(sums.s.count, 1, most);
   sums.sums = scratch.take<A>(sums.partials * sums.partial_size()).data();
 
-  // Where partials are few the blocks are shared out. Each part copies x again: with 16 units instead
-  // of 8 the whole pass took 6 % longer on one core.
+  // Where partials are few the blocks are shared out. Each part copies x again: with 16 units
+  // instead of 8 the whole pass took 6 % longer on one core.
   constexpr std::int64_t units = 8;
   const auto parts =
       std::clamp<std::int64_t>(units / (sums.partials * g.groups), 1, sums.blocks());
