@@ -22,8 +22,8 @@ template <Scalar T>
 std::function<void()> toy_cnn_step(std::int64_t batch) {
   const auto model = std::make_shared<models::Cnn<T>>();
   nn::initialize(*model, 1);
-  const auto optimizer =
-      std::make_shared<optim::Sgd<float>>(nn::parameters(*model), optim::SgdOptions{.lr = 0.01, .momentum = 0.9});
+  const auto optimizer = std::make_shared<optim::Sgd<float>>(
+      nn::parameters(*model), optim::SgdOptions{.lr = 0.01, .momentum = 0.9});
   const auto images = Tensor<T>::normal({batch, 28, 28, 1}, {1});
   auto labels = Tensor<std::int32_t>({batch});
   for (std::int64_t i = 0; i < batch; ++i) labels(i) = static_cast<std::int32_t>(i % 10);
@@ -64,7 +64,8 @@ int main(int argc, char** argv) {
 
   const std::vector<Case> cases = {
       {"toy CNN of S1, float", 128, toy_cnn_step<float>(128), libtorch::toy_cnn_step(128, false)},
-      {"toy CNN of S1, bfloat16", 128, toy_cnn_step<bfloat16>(128), libtorch::toy_cnn_step(128, true)},
+      {"toy CNN of S1, bfloat16", 128, toy_cnn_step<bfloat16>(128),
+       libtorch::toy_cnn_step(128, true)},
       {"toy CNN of S1, float", 4, toy_cnn_step<float>(4), libtorch::toy_cnn_step(4, false)},
   };
   double log_sum = 0;

@@ -51,16 +51,18 @@ Variable<T> normalize_rows(const Variable<T>& x, Context& ctx) {  // [n, d] -> [
 
 int main() {
   const auto point = Tensor<double>::normal({4, 6}, {1});
-  const auto first = gradcheck([](auto& in, Context& ctx) { return squared_relu(in[0], ctx); }, {point});
-  const auto second = gradcheck([](auto& in, Context& ctx) { return normalize_rows(in[0], ctx); }, {point});
+  const auto first =
+      gradcheck([](auto& in, Context& ctx) { return squared_relu(in[0], ctx); }, {point});
+  const auto second =
+      gradcheck([](auto& in, Context& ctx) { return normalize_rows(in[0], ctx); }, {point});
   std::printf("squared_relu    gradient check: largest error %.1e\n", first.error);
   std::printf("normalize_rows  gradient check: largest error %.1e\n", second.error);
 
   // Both in a network that learns which of four quadrants a point lies in.
-  nn::Sequential<float> model(nn::Linear<float>({.in = 2, .out = 32}),
-                              nn::Activation<float, SquaredRelu>(),
-                              [](const auto& x, Context& ctx) { return normalize_rows(x, ctx); },
-                              nn::Linear<float>({.in = 32, .out = 4}));
+  nn::Sequential<float> model(
+      nn::Linear<float>({.in = 2, .out = 32}), nn::Activation<float, SquaredRelu>(),
+      [](const auto& x, Context& ctx) { return normalize_rows(x, ctx); },
+      nn::Linear<float>({.in = 32, .out = 4}));
   nn::initialize(model, 1);
   optim::Sgd<float> optimizer(nn::parameters(model), {.lr = 0.5, .momentum = 0.9});
   float loss_value = 0;

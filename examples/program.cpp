@@ -24,7 +24,8 @@ Program Program::parse(int argc, char** argv, Program program) {
   app.add_option("--threads", program.threads, "0: as many as there are cores")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--seed", program.seed, "of weights, order and augmentation")->capture_default_str();
+  app.add_option("--seed", program.seed, "of weights, order and augmentation")
+      ->capture_default_str();
   app.add_option("--out", program.out, "folder for the results")->capture_default_str();
   app.add_flag("--resume", program.resume, "go on with the checkpoint in --out");
   app.add_option("--limit-train", program.limit_train, "train on the first N images; 0: on all")

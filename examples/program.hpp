@@ -12,18 +12,18 @@ namespace tinynet::examples {
 
 /// The options that every program takes. A program sets its own defaults before `parse`.
 struct Program {
-  std::string claim;                       // what --help says first
-  std::string name;                        // of the program; results go to runs/NAME
+  std::string claim;  // what --help says first
+  std::string name;   // of the program; results go to runs/NAME
   std::filesystem::path data = "/usr/share/datasets/fashion-mnist";
   std::int64_t epochs = 10;
   std::int64_t batch_size = 128;
   std::string precision = "float";
-  int threads = 0;                         // 0: all cores
+  int threads = 0;  // 0: all cores
   std::uint64_t seed = 1;
   std::filesystem::path out = {};
   bool resume = false;
-  std::int64_t limit_train = 0;            // 0: all images
-  std::string command = {};                // as it was typed
+  std::int64_t limit_train = 0;  // 0: all images
+  std::string command = {};      // as it was typed
 
   /// Reads the command line; ends the process after --help and for options that make no sense.
   static Program parse(int argc, char** argv, Program program);

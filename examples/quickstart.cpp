@@ -15,19 +15,21 @@ void quickstart(const Program& program) {
                                             .augment = data::HorizontalFlip{},
                                             .normalize = normalize,
                                             .seed = program.seed});
-  const data::Loader<T> tests(test_set, {.batch_size = 500, .shuffle = false, .normalize = normalize});
+  const data::Loader<T> tests(test_set,
+                              {.batch_size = 500, .shuffle = false, .normalize = normalize});
 
   models::Cnn<T> model({.widths = {32, 64, 128}, .batch_norm = true, .hidden = 0});
   nn::initialize(model, program.seed);
   std::printf("%s\n", to_string(nn::summary<T>(model, {1, 28, 28, 1})).c_str());
 
-  optim::Sgd optimizer(nn::parameters(model), {.momentum = 0.9, .weight_decay = 5e-4, .nesterov = true});
-  const auto schedule = optim::one_cycle({.max_lr = 0.1,
-                                          .total_steps = program.epochs * batches.batches(),
-                                          .cycle_momentum = false});
+  optim::Sgd optimizer(nn::parameters(model),
+                       {.momentum = 0.9, .weight_decay = 5e-4, .nesterov = true});
+  const auto schedule = optim::one_cycle(
+      {.max_lr = 0.1, .total_steps = program.epochs * batches.batches(), .cycle_momentum = false});
   const random::Key key = random::Key{program.seed}.fold("train");
   const double start = examples::seconds_now();
-  const std::int64_t first = program.resume ? train::load_checkpoint(program.checkpoint(), model, optimizer) : 0;
+  const std::int64_t first =
+      program.resume ? train::load_checkpoint(program.checkpoint(), model, optimizer) : 0;
   train::Progress progress(program.epochs, batches.batches());
   train::History history;
   for (std::int64_t epoch = first; epoch < program.epochs; ++epoch) {
@@ -47,23 +49,28 @@ void quickstart(const Program& program) {
       progress.step({{"loss", loss_mean.value()}, {"acc", accuracy.value()}});
     }
     progress.finish({{"loss", loss_mean.value()}, {"acc", accuracy.value()}});
-    history.push_back({.epoch = epoch, .loss = loss_mean.value(), .accuracy = accuracy.value(),
-                       .seconds = progress.seconds(), .samples = accuracy.total()});
+    history.push_back({.epoch = epoch,
+                       .loss = loss_mean.value(),
+                       .accuracy = accuracy.value(),
+                       .seconds = progress.seconds(),
+                       .samples = accuracy.total()});
     train::save_checkpoint(program.checkpoint(), model, optimizer, epoch + 1);
   }
   const double seconds = examples::seconds_now() - start;
 
   const auto test = train::evaluate(model, tests);
-  std::printf("test accuracy %.2f %%  (95 %% interval %.2f to %.2f)  loss %.4f\n", 100 * test.accuracy,
-              100 * test.low, 100 * test.high, test.loss);
+  std::printf("test accuracy %.2f %%  (95 %% interval %.2f to %.2f)  loss %.4f\n",
+              100 * test.accuracy, 100 * test.low, 100 * test.high, test.loss);
   nn::save(model, program.out / "model.safetensors");
   examples::write_history(program, history);
   examples::write_result<T>(program, model, {1, 28, 28, 1}, {test, history, seconds});
 }
 
 int main(int argc, char** argv) {
-  const auto program = Program::parse(
-      argc, argv,
-      {.claim = "Trains a small convolutional network on FashionMNIST.", .name = "quickstart", .epochs = 3});
+  const auto program =
+      Program::parse(argc, argv,
+                     {.claim = "Trains a small convolutional network on FashionMNIST.",
+                      .name = "quickstart",
+                      .epochs = 3});
   return examples::run(program, [&]<class T>() { quickstart<T>(program); });
 }

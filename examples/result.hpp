@@ -38,8 +38,8 @@ Latency measure_latency(Model& model, const Shape& image) {
 struct Outcome {
   train::Evaluation test;
   const train::History& history;
-  double seconds = 0;                // of training, evaluation excluded
-  const char* selection = "last";    // which epoch's model was tested
+  double seconds = 0;              // of training, evaluation excluded
+  const char* selection = "last";  // which epoch's model was tested
 };
 
 /// What result.json says of the model beside its accuracy.
@@ -52,7 +52,8 @@ struct ModelFacts {
 void write_result(const Program& program, const ModelFacts& model, const Outcome& outcome);
 
 template <Scalar T, class Model>
-void write_result(const Program& program, Model& model, const Shape& image, const Outcome& outcome) {
+void write_result(const Program& program, Model& model, const Shape& image,
+                  const Outcome& outcome) {
   const ModelFacts facts{nn::count_parameters(model), nn::parameter_bytes(model),
                          measure_latency<T>(model, image)};
   write_result(program, facts, outcome);

@@ -20,7 +20,8 @@ int main() {
 
   // Random numbers are functions of a key and a position: the same on any number of threads.
   const random::Key key{2026};
-  show("Normal numbers, stored in bfloat16.", Tensor<bfloat16>::normal({4, 1000}, key.fold("demo")));
+  show("Normal numbers, stored in bfloat16.",
+       Tensor<bfloat16>::normal({4, 1000}, key.fold("demo")));
 
   // An op takes variables and a context. Without a tape in the context nothing is recorded.
   auto evaluation = Context::evaluation();

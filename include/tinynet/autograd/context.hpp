@@ -30,24 +30,24 @@ enum class Mode { training, evaluation };
 /// What an op says about itself to observers and errors.
 struct Op {
   const char* name;
-  std::int64_t macs = 0;                               // multiply-accumulates of this call
-  std::int64_t kernel = 1, stride = 1, dilation = 1;   // window in pixels, for receptive fields
+  std::int64_t macs = 0;                              // multiply-accumulates of this call
+  std::int64_t kernel = 1, stride = 1, dilation = 1;  // window in pixels, for receptive fields
 };
 
 /// One op, seen while a forward pass runs. Pointers are valid during the call alone.
 struct Observation {
   struct Operand {
-    const void* id = nullptr;             // storage: an op that reads what another wrote has its id
+    const void* id = nullptr;  // storage: an op that reads what another wrote has its id
     Shape shape;
     const std::string* parameter = nullptr;  // the dotted name, for parameters
     std::size_t bytes = 0;
   };
   const Op& op;
-  const std::string& path;                // of the layer: the parameters' where there are any
+  const std::string& path;  // of the layer: the parameters' where there are any
   const std::vector<Operand>& inputs;
   Operand output;
-  bool (*all_finite)(const void*);        // called with `value`
-  const void* value;                      // the output tensor
+  bool (*all_finite)(const void*);  // called with `value`
+  const void* value;                // the output tensor
 };
 
 /// Sees every op of a forward pass: summary, profile, the search for NaN.
@@ -59,12 +59,12 @@ struct Observer {
 /// What a forward pass carries down to every layer and op. There are no global switches.
 struct Context {
   Mode mode = Mode::evaluation;
-  Tape* tape = nullptr;          // none: no gradient, and nothing is kept for one
-  random::Key key;               // of this step
+  Tape* tape = nullptr;  // none: no gradient, and nothing is kept for one
+  random::Key key;       // of this step
   Observer* observer = nullptr;
-  bool recompute = false;        // a second forward: batch norm leaves its running statistics alone
-  std::string path = "";         // dotted, of the container being run
-  std::uint64_t drawn = 0;       // random streams handed out in this pass
+  bool recompute = false;   // a second forward: batch norm leaves its running statistics alone
+  std::string path = "";    // dotted, of the container being run
+  std::uint64_t drawn = 0;  // random streams handed out in this pass
 
   static Context training(Tape& tape, random::Key key = {}) {
     return {.mode = Mode::training, .tape = &tape, .key = key};

@@ -20,7 +20,7 @@ struct Gradcheck {
 
 struct GradcheckOptions {
   double tolerance = 1e-6;
-  double step = 1e-5;       // central differences err by step^2 and by 2^-52 / step
+  double step = 1e-5;          // central differences err by step^2 and by 2^-52 / step
   std::int64_t elements = 64;  // of each input, one at random in each of as many equal parts
 };
 
@@ -39,7 +39,8 @@ Gradcheck gradcheck(F f, const std::vector<Tensor<double>>& inputs, GradcheckOpt
     std::vector<Variable<double>> variables(at.begin(), at.end());
     const auto y = f(variables, ctx);
     double sum = 0;
-    for (std::int64_t i = 0; i < y.value().size(); ++i) sum += y.value().data()[i] * weights.data()[i];
+    for (std::int64_t i = 0; i < y.value().size(); ++i)
+      sum += y.value().data()[i] * weights.data()[i];
     return sum;
   };
 
@@ -61,9 +62,11 @@ Gradcheck gradcheck(F f, const std::vector<Tensor<double>>& inputs, GradcheckOpt
   for (std::size_t k = 0; k < point.size(); ++k) {
     auto& x = point[k];
     const auto& gradient = gradients[k];
-    if (std::all_of(gradient.span().begin(), gradient.span().end(), [](double g) { return g == 0; })) {
-      return {false, 0, "the gradient of input " + std::to_string(k) + " " + to_string(x.shape()) +
-                            " is zero throughout: nothing was checked"};
+    if (std::all_of(gradient.span().begin(), gradient.span().end(),
+                    [](double g) { return g == 0; })) {
+      return {false, 0,
+              "the gradient of input " + std::to_string(k) + " " + to_string(x.shape()) +
+                  " is zero throughout: nothing was checked"};
     }
     const auto parts = std::min(x.size(), options.elements);
     for (std::int64_t part = 0; part < parts; ++part) {
@@ -84,8 +87,8 @@ Gradcheck gradcheck(F f, const std::vector<Tensor<double>>& inputs, GradcheckOpt
       result.error = error;
       result.passed = error <= options.tolerance;
       result.message = "input " + std::to_string(k) + " " + to_string(x.shape()) + ", element " +
-                       std::to_string(i) + ": analytic " + std::to_string(analytic) +
-                       ", numeric " + std::to_string(numeric);
+                       std::to_string(i) + ": analytic " + std::to_string(analytic) + ", numeric " +
+                       std::to_string(numeric);
       if (std::isnan(error)) return {false, error, result.message};
     }
   }

@@ -29,13 +29,14 @@ struct ParameterState {
   Initializer<P> initialize;
   bool initialized = false;
   bool trainable = true;
-  bool has_gradient = false;   // whether `gradient` holds something that the next one adds to
-  std::uint64_t version = 0;   // grows whenever `value` changes
+  bool has_gradient = false;  // whether `gradient` holds something that the next one adds to
+  std::uint64_t version = 0;  // grows whenever `value` changes
 
   /// The weights in the form that a kernel wants, made anew when the value has changed. `kernel` and
   /// `variant` name the form.
   template <class Fill>
-  const std::byte* packed(const void* kernel, std::uint64_t variant, std::int64_t bytes, Fill fill) {
+  const std::byte* packed(const void* kernel, std::uint64_t variant, std::int64_t bytes,
+                          Fill fill) {
     for (auto& entry : packed_) {
       if (entry.kernel != kernel || entry.variant != variant || entry.bytes != bytes) continue;
       if (entry.version != version) fill(entry.storage.data());

@@ -170,7 +170,8 @@ bool all_finite(const void* tensor) {
 
 /// Tells the observer about an op; its path is the layer of its parameters where it has any.
 inline void show(Context& ctx, const Op& op, const Operands& inputs,
-                 const Observation::Operand& output, bool (*finite)(const void*), const void* value) {
+                 const Observation::Operand& output, bool (*finite)(const void*),
+                 const void* value) {
   std::string path = ctx.path;
   for (const auto& each : inputs) {
     if (!each.parameter || each.parameter->empty()) continue;

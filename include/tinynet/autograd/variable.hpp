@@ -21,8 +21,8 @@ struct Node {
   const char* op = "leaf";
   Tape* tape = nullptr;
   Shape shape;
-  Buffer gradient;                        // empty until the first contribution
-  std::unique_ptr<Backward> backward;     // none for a leaf, whose gradient stays
+  Buffer gradient;                     // empty until the first contribution
+  std::unique_ptr<Backward> backward;  // none for a leaf, whose gradient stays
 
   /// Storage for a contribution, and whether it is the first. Storage that another node shares is
   /// copied before it is added to.

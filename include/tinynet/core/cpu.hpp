@@ -22,12 +22,12 @@ namespace tinynet::inline TINYNET_ABI {
 /// What the processor and the operating system offer at run time, whatever the build assumed.
 struct Cpu {
   std::string name = "unknown";
-  bool avx2 = false;         // with FMA and F16C
-  bool avx512 = false;       // F, BW, DQ, VL
+  bool avx2 = false;    // with FMA and F16C
+  bool avx512 = false;  // F, BW, DQ, VL
   bool avx512_bf16 = false;
   bool avx512_fp16 = false;
-  bool amx_bf16 = false;     // tiles and TDPBF16PS, permission granted by the kernel
-  std::string amx_refusal;   // why amx_bf16 is false
+  bool amx_bf16 = false;    // tiles and TDPBF16PS, permission granted by the kernel
+  std::string amx_refusal;  // why amx_bf16 is false
 };
 
 namespace detail {
@@ -115,12 +115,13 @@ inline std::string cpu_report() {
   if (c.avx512_bf16) report += " avx512-bf16";
   if (c.avx512_fp16) report += " avx512-fp16";
   if (c.amx_bf16) report += " amx-bf16";
-  report += "\nbuild    " + std::string(abi) + ", " +
-            std::to_string(simd::width<float>) + " floats a vector, " +
-            std::to_string(num_threads()) + " thread" + (num_threads() == 1 ? "" : "s") + "\n";
+  report += "\nbuild    " + std::string(abi) + ", " + std::to_string(simd::width<float>) +
+            " floats a vector, " + std::to_string(num_threads()) + " thread" +
+            (num_threads() == 1 ? "" : "s") + "\n";
   if (!c.amx_bf16) report += "no AMX   " + c.amx_refusal + ": bf16 products run in fp32\n";
   if (c.avx512 && simd::width<float> < 16) {
-    report += "note     the build uses narrower vectors than the CPU has: -march=native is faster\n";
+    report +=
+        "note     the build uses narrower vectors than the CPU has: -march=native is faster\n";
   }
 #ifndef _OPENMP
   report += "note     built without OpenMP: one thread\n";

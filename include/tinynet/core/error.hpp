@@ -64,8 +64,9 @@ class Message {
   }
   /// Integers, and types with a to_string of their own (Shape).
   template <class Value>
-    requires(std::is_integral_v<Value> || std::is_class_v<Value>)
-  Message& fact(const char* name, const Value& value, const std::string& note = "") {
+  requires(std::is_integral_v<Value> ||
+           std::is_class_v<Value>) Message& fact(const char* name, const Value& value,
+                                                 const std::string& note = "") {
     using std::to_string;
     return fact(name, std::string(to_string(value)), note);
   }

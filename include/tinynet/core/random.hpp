@@ -43,10 +43,9 @@ constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 2> key,
   for (int round = 0; round < 10; ++round) {
     const auto p0 = std::uint64_t{0xd2511f53} * counter[0];
     const auto p1 = std::uint64_t{0xcd9e8d57} * counter[2];
-    counter = {static_cast<std::uint32_t>(p1 >> 32) ^ counter[1] ^ key[0],
-               static_cast<std::uint32_t>(p1),
-               static_cast<std::uint32_t>(p0 >> 32) ^ counter[3] ^ key[1],
-               static_cast<std::uint32_t>(p0)};
+    counter = {
+        static_cast<std::uint32_t>(p1 >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(p1),
+        static_cast<std::uint32_t>(p0 >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(p0)};
     key[0] += 0x9e3779b9;
     key[1] += 0xbb67ae85;
   }
@@ -54,8 +53,9 @@ constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 2> key,
 }
 
 constexpr std::array<std::uint32_t, 4> block(Key key, std::uint64_t counter) {
-  return philox({static_cast<std::uint32_t>(key.value), static_cast<std::uint32_t>(key.value >> 32)},
-                {static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), 0, 0});
+  return philox(
+      {static_cast<std::uint32_t>(key.value), static_cast<std::uint32_t>(key.value >> 32)},
+      {static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), 0, 0});
 }
 
 /// Word `i` of the stream.

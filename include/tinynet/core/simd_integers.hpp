@@ -69,8 +69,8 @@ void store_integers(std::uint16_t* p, const batch<A>& x) {
 #elif defined(__AVX2__)
   if constexpr (std::is_same_v<A, float>) {
     const auto integers = _mm256_cvttps_epi32(x);
-    const auto words = _mm_packus_epi32(_mm256_castsi256_si128(integers),
-                                        _mm256_extracti128_si256(integers, 1));
+    const auto words =
+        _mm_packus_epi32(_mm256_castsi256_si128(integers), _mm256_extracti128_si256(integers, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), words);
     return;
   }

@@ -75,8 +75,8 @@ const auto& choose(const char* kernel, const Versions& versions, const Geometry&
   const Path limit = path_limit();
   for (const auto& version : versions) {
     const bool last = &version == &versions.back();
-    const char* refusal = version.path > limit && !last ? "not allowed by TINYNET_KERNELS"
-                                                        : version.refuses(g);
+    const char* refusal =
+        version.path > limit && !last ? "not allowed by TINYNET_KERNELS" : version.refuses(g);
     if (tracing()) detail::trace_choice(kernel, version.path, last ? nullptr : refusal);
     if (!refusal || last) return version;
   }

@@ -69,7 +69,8 @@ void accumulate(std::span<T> y, Store store, std::span<const T> x) {
   if (store == Store::overwrite) {
     std::copy(x.begin(), x.end(), y.begin());
   } else {
-    transform(y, store, [](auto v) { return v; }, x);
+    transform(
+        y, store, [](auto v) { return v; }, x);
   }
 }
 

@@ -56,8 +56,8 @@ void add_products(param_t<T>* sums, const T* a, const T* b, std::int64_t c) {
 template <Scalar T>
 void scale_channels(std::span<T> y, Store store, std::span<const T> x,
                     std::span<const param_t<T>> gate, const ScaleChannelsGeometry& g) {
-  const auto row = simd_or_reference("scale_channels", vectors::multiply_row<T>,
-                                     reference::multiply_row<T>);
+  const auto row =
+      simd_or_reference("scale_channels", vectors::multiply_row<T>, reference::multiply_row<T>);
   parallel_for(g.n, [&](std::int64_t n) {
     for (std::int64_t p = 0; p < g.pixels; ++p) {
       const auto at = (n * g.pixels + p) * g.c;

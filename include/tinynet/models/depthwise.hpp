@@ -16,10 +16,10 @@
 namespace tinynet::inline TINYNET_ABI::models {
 
 struct DepthwiseNetOptions {
-  int channels = 3;                           // of the input
+  int channels = 3;                             // of the input
   std::vector<int> widths = {20, 40, 80, 160};  // channels of each stage
-  int blocks = 2;                             // of each stage; all stages but the first halve the image
-  double dropout = 0.2;                       // before the last layer
+  int blocks = 2;        // of each stage; all stages but the first halve the image
+  double dropout = 0.2;  // before the last layer
   int classes = 10;
   nn::init::Init init = nn::init::kaiming_normal(0, nn::init::Init::Scale::fan_out);
 };
@@ -44,8 +44,12 @@ struct DepthwiseBlock {
         bn1({.channels = o.out}),
         bn2({.channels = o.out}) {
     if (o.stride != 1 || o.in != o.out) {
-      downsample.add(nn::Conv2d<T>({.in = o.in, .out = o.out, .kernel = 1, .stride = o.stride,
-                                    .bias = false, .init = o.init}));
+      downsample.add(nn::Conv2d<T>({.in = o.in,
+                                    .out = o.out,
+                                    .kernel = 1,
+                                    .stride = o.stride,
+                                    .bias = false,
+                                    .init = o.init}));
       downsample.add(nn::BatchNorm2d<T>({.channels = o.out}));
     }
   }
@@ -77,7 +81,8 @@ struct DepthwiseNet {
 
   explicit DepthwiseNet(DepthwiseNetOptions o = {})
       : options(o),
-        conv1({.in = o.channels, .out = o.widths.at(0), .padding = 1, .bias = false, .init = o.init}),
+        conv1(
+            {.in = o.channels, .out = o.widths.at(0), .padding = 1, .bias = false, .init = o.init}),
         bn1({.channels = o.widths.at(0)}),
         fc({.in = o.widths.back(), .out = o.classes}) {
     int in = o.widths[0];

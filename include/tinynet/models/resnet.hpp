@@ -12,10 +12,10 @@
 namespace tinynet::inline TINYNET_ABI::models {
 
 struct ResNetOptions {
-  int channels = 3;                             // of the input
+  int channels = 3;                               // of the input
   std::vector<int> widths = {64, 128, 256, 512};  // channels of each stage
-  std::vector<int> blocks = {2, 2, 2, 2};       // of each stage; all but the first halve the image
-  int squeeze_excite = 0;                       // reduction of the gates, 0: none
+  std::vector<int> blocks = {2, 2, 2, 2};  // of each stage; all but the first halve the image
+  int squeeze_excite = 0;                  // reduction of the gates, 0: none
   double drop_path = 0;
   int classes = 10;
   nn::init::Init init = nn::init::kaiming_normal(0, nn::init::Init::Scale::fan_out);
@@ -39,16 +39,26 @@ struct BasicBlock {
 
   explicit BasicBlock(const Options& o)
       : options(o),
-        conv1({.in = o.in, .out = o.out, .stride = o.stride, .padding = 1, .bias = false, .init = o.init}),
+        conv1({.in = o.in,
+               .out = o.out,
+               .stride = o.stride,
+               .padding = 1,
+               .bias = false,
+               .init = o.init}),
         conv2({.in = o.out, .out = o.out, .padding = 1, .bias = false, .init = o.init}),
         bn1({.channels = o.out}),
         bn2({.channels = o.out}) {
     if (o.squeeze_excite) {
-      se.add(nn::SqueezeExcite<T>({.channels = o.out, .reduction = o.squeeze_excite, .bias = false}));
+      se.add(
+          nn::SqueezeExcite<T>({.channels = o.out, .reduction = o.squeeze_excite, .bias = false}));
     }
     if (o.stride != 1 || o.in != o.out) {
-      downsample.add(nn::Conv2d<T>({.in = o.in, .out = o.out, .kernel = 1, .stride = o.stride,
-                                    .bias = false, .init = o.init}));
+      downsample.add(nn::Conv2d<T>({.in = o.in,
+                                    .out = o.out,
+                                    .kernel = 1,
+                                    .stride = o.stride,
+                                    .bias = false,
+                                    .init = o.init}));
       downsample.add(nn::BatchNorm2d<T>({.channels = o.out}));
     }
   }
@@ -82,17 +92,20 @@ struct ResNet {
 
   explicit ResNet(ResNetOptions o = {})
       : options(o),
-        conv1({.in = o.channels, .out = o.widths.at(0), .padding = 1, .bias = false, .init = o.init}),
+        conv1(
+            {.in = o.channels, .out = o.widths.at(0), .padding = 1, .bias = false, .init = o.init}),
         bn1({.channels = o.widths.at(0)}),
         fc({.in = o.widths.back(), .out = o.classes}) {
     int in = o.widths[0];
     for (std::size_t stage = 0; stage < o.widths.size(); ++stage) {
       auto& blocks = stages.emplace_back();
       for (int i = 0; i < o.blocks.at(stage); ++i) {
-        blocks.add(BasicBlock<T>({.in = in, .out = o.widths[stage],
+        blocks.add(BasicBlock<T>({.in = in,
+                                  .out = o.widths[stage],
                                   .stride = stage > 0 && i == 0 ? 2 : 1,
                                   .squeeze_excite = o.squeeze_excite,
-                                  .drop_path = o.drop_path, .init = o.init}));
+                                  .drop_path = o.drop_path,
+                                  .init = o.init}));
         in = o.widths[stage];
       }
     }

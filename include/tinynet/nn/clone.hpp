@@ -41,7 +41,9 @@ inline void copy_values(const Members& from, const Members& to) {
 /// `options`, or by its default constructor, whichever it has.
 template <class Model>
 Model clone(Model& model) {
-  if constexpr (requires { { model.clone() } -> std::same_as<Model>; }) {
+  if constexpr (requires {
+                  { model.clone() } -> std::same_as<Model>;
+                }) {
     return model.clone();
   } else if constexpr (!HasMembers<Model>) {
     return model;

@@ -17,7 +17,7 @@ struct Conv2dOptions {
   int padding = 0;    // zeros added on each side
   int dilation = 1;   // pixels between taps
   int groups = 1;
-  bool bias = true;   // pointless before BatchNorm2d, whose shift does the same
+  bool bias = true;  // pointless before BatchNorm2d, whose shift does the same
   init::Init init = init::pytorch_default();
 };
 
@@ -40,8 +40,10 @@ struct Conv2d {
   }
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
-    const ops::Window window{.stride = options.stride, .padding = options.padding,
-                             .dilation = options.dilation, .groups = options.groups};
+    const ops::Window window{.stride = options.stride,
+                             .padding = options.padding,
+                             .dilation = options.dilation,
+                             .groups = options.groups};
     return ops::conv2d<T>(x, weight, bias, window, ctx);
   }
   void members(Members& m) {

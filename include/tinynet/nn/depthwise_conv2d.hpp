@@ -27,8 +27,8 @@ struct DepthwiseConv2d {
   }
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
-    const ops::Window window{.stride = options.stride, .padding = options.padding,
-                             .dilation = options.dilation};
+    const ops::Window window{
+        .stride = options.stride, .padding = options.padding, .dilation = options.dilation};
     return ops::depthwise_conv2d<T>(x, weight, bias, window, ctx);
   }
   void members(Members& m) {
@@ -56,8 +56,11 @@ struct DepthwiseSeparableConv2d {
 
   explicit DepthwiseSeparableConv2d(const DepthwiseSeparableOptions& o)
       : options(o),
-        depthwise({.channels = o.in, .kernel = o.kernel, .stride = o.stride,
-                   .padding = o.kernel / 2, .init = o.init}),
+        depthwise({.channels = o.in,
+                   .kernel = o.kernel,
+                   .stride = o.stride,
+                   .padding = o.kernel / 2,
+                   .init = o.init}),
         pointwise({.in = o.in, .out = o.out, .kernel = 1, .bias = false, .init = o.init}) {}
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {

@@ -53,7 +53,9 @@ inline Init kaiming_normal(double slope = 0, Init::Scale fan = Init::Scale::fan_
 
 /// Glorot, Bengio 2010.
 inline Init xavier_uniform(double gain = 1) {
-  return {.law = Init::Law::uniform, .scale = Init::Scale::fan_average, .spread = gain * std::sqrt(3.0)};
+  return {.law = Init::Law::uniform,
+          .scale = Init::Scale::fan_average,
+          .spread = gain * std::sqrt(3.0)};
 }
 inline Init xavier_normal(double gain = 1) {
   return {.law = Init::Law::normal, .scale = Init::Scale::fan_average, .spread = gain};

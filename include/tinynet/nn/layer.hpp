@@ -15,8 +15,8 @@ template <Scalar T>
 class Layer {
  public:
   template <class L>
-    requires(!std::is_same_v<std::remove_cvref_t<L>, Layer>)
-  Layer(L layer) : held_(std::make_unique<Held<L>>(std::move(layer))) {}
+  requires(!std::is_same_v<std::remove_cvref_t<L>, Layer>) Layer(L layer)
+      : held_(std::make_unique<Held<L>>(std::move(layer))) {}
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) { return held_->run(x, ctx); }
   void members(Members& m) { held_->members(m); }
@@ -36,9 +36,7 @@ class Layer {
     void members([[maybe_unused]] Members& m) override {
       if constexpr (HasMembers<L>) layer.members(m);
     }
-    std::unique_ptr<Anything> clone() override {
-      return std::make_unique<Held>(nn::clone(layer));
-    }
+    std::unique_ptr<Anything> clone() override { return std::make_unique<Held>(nn::clone(layer)); }
     L layer;
   };
   explicit Layer(std::unique_ptr<Anything> held) : held_(std::move(held)) {}

@@ -15,7 +15,9 @@ class Members;
 
 /// A layer that has something to list: `void members(Members& m) { m("weight", weight); }`.
 template <class L>
-concept HasMembers = requires(L& layer, Members& m) { layer.members(m); };
+concept HasMembers = requires(L& layer, Members& m) {
+  layer.members(m);
+};
 
 /// Visits a model's parameters, buffers (running statistics) and children under dotted names,
 /// PyTorch's: `layer1.0.conv1.weight`. One concrete class, so that it passes through type erasure.

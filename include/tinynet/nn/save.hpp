@@ -45,7 +45,8 @@ inline void write_state(io::SafetensorsWriter& file, const Members& members,
   members.for_parameters([&](const std::string& name, auto& parameter) {
     file.add(prefix + name, detail::turn_weight(parameter.value(), true));
   });
-  members.for_buffers([&](const std::string& name, auto& tensor) { file.add(prefix + name, tensor); });
+  members.for_buffers(
+      [&](const std::string& name, auto& tensor) { file.add(prefix + name, tensor); });
 }
 
 /// Reads them back, converted where the file stores another type. All names are compared before
@@ -90,7 +91,8 @@ inline void read_state(const io::Safetensors& file, const Members& members,
     parameter.state()->name = name;
     parameter.set(detail::turn_weight(file.read<P>(prefix + name), false));
   });
-  members.for_buffers([&](const std::string& name, auto& tensor) { file.read(prefix + name, tensor.span()); });
+  members.for_buffers(
+      [&](const std::string& name, auto& tensor) { file.read(prefix + name, tensor.span()); });
 }
 
 /// Writes a model to a safetensors file, whole or not at all.

@@ -20,8 +20,8 @@ struct Sequential {
   Sequential(Sequential&&) = default;
   Sequential& operator=(Sequential&&) = default;
   template <class... L>
-    requires(sizeof...(L) > 0 && !(std::is_same_v<std::remove_cvref_t<L>, Sequential> || ...))
-  explicit Sequential(L&&... each) {
+  requires(sizeof...(L) > 0 && !(std::is_same_v<std::remove_cvref_t<L>, Sequential> ||
+                                 ...)) explicit Sequential(L&&... each) {
     (add(std::forward<L>(each)), ...);
   }
 

@@ -13,8 +13,9 @@ template <Scalar T>
 Variable<T> add(const Variable<T>& x, const Variable<T>& y, Context& ctx) {
   require_same_shape("add", x.shape(), y.shape(), ctx.path);
   Tensor<T> z(x.shape());
-  kernels::transform(z.span(), Store::overwrite, [](auto a, auto b) { return a + b; },
-                     std::as_const(x.value()).span(), std::as_const(y.value()).span());
+  kernels::transform(
+      z.span(), Store::overwrite, [](auto a, auto b) { return a + b; },
+      std::as_const(x.value()).span(), std::as_const(y.value()).span());
   return record(ctx, {"add"}, z, inputs(x, y), [](const auto& dz, auto dx, auto dy) {
     if (dx) dx.pass(dz);
     if (dy) dy.pass(dz);
@@ -57,8 +58,8 @@ Variable<T> scale(const Variable<T>& x, double factor, Context& ctx) {
 
 /// Multiplies every channel of every image by a gate: y[n, h, w, c] = x[n, h, w, c] * gate[n, c].
 template <Scalar T>
-Variable<T> scale_channels(const Variable<T>& x,                // [n, h, w, c]
-                           const Variable<param_t<T>>& gate,    // [n, c]
+Variable<T> scale_channels(const Variable<T>& x,              // [n, h, w, c]
+                           const Variable<param_t<T>>& gate,  // [n, c]
                            Context& ctx) {
   require_axes("scale_channels", x.shape(), 4, "(n, h, w, c)", ctx.path);
   const Shape expected{x.shape()[0], x.shape()[3]};
@@ -80,7 +81,8 @@ Variable<T> scale_channels(const Variable<T>& x,                // [n, h, w, c]
                   }
                   if (dgate) {
                     const auto to = dgate.open();
-                    kernels::scale_channels_backward_gate<T>(to.span, to.store, dy.span(), x.span(), g);
+                    kernels::scale_channels_backward_gate<T>(to.span, to.store, dy.span(), x.span(),
+                                                             g);
                   }
                 });
 }

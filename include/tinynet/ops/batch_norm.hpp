@@ -18,30 +18,33 @@ struct BatchNormSettings {
 /// the variance unbiased as in PyTorch. Evaluation: the running estimates.
 /// Throws ShapeError where training has but one value a channel.
 template <Scalar T>
-Variable<T> batch_norm(const Variable<T>& x,                 // [..., c]
-                       const Weight<param_t<T>>& gamma,      // [c]
-                       const Weight<param_t<T>>& beta,       // [c]
-                       Tensor<param_t<T>>& running_mean,     // [c]
-                       Tensor<param_t<T>>& running_var,      // [c]
+Variable<T> batch_norm(const Variable<T>& x,              // [..., c]
+                       const Weight<param_t<T>>& gamma,   // [c]
+                       const Weight<param_t<T>>& beta,    // [c]
+                       Tensor<param_t<T>>& running_mean,  // [c]
+                       Tensor<param_t<T>>& running_var,   // [c]
                        BatchNormSettings settings, Context& ctx) {
   using P = param_t<T>;
   const auto path = where(ctx, gamma);
   require_elements("batch_norm", x.shape(), path);
   const std::int64_t c = x.shape()[-1], rows = x.value().size() / c;
-  for (const auto* each : {&gamma.shape(), &beta.shape(), &running_mean.shape(), &running_var.shape()}) {
+  for (const auto* each :
+       {&gamma.shape(), &beta.shape(), &running_mean.shape(), &running_var.shape()}) {
     if (*each == Shape{c}) continue;
     throw ShapeError(Message("batch_norm", "input has " + std::to_string(c) +
-                                               " channels, the layer has " + std::to_string((*each)[0]))
+                                               " channels, the layer has " +
+                                               std::to_string((*each)[0]))
                          .fact("input", x.shape(), "(..., c)")
                          .fact("in", path)
                          .hint("set BatchNorm2dOptions::channels to " + std::to_string(c)));
   }
   const bool training = ctx.is_training();
   if (training && rows == 1) {
-    throw ShapeError(Message("batch_norm", "one value a channel has no variance to train on")
-                         .fact("input", x.shape(), "(..., c)")
-                         .fact("in", path)
-                         .hint("use a larger batch, or drop_last where the last batch has one image"));
+    throw ShapeError(
+        Message("batch_norm", "one value a channel has no variance to train on")
+            .fact("input", x.shape(), "(..., c)")
+            .fact("in", path)
+            .hint("use a larger batch, or drop_last where the last batch has one image"));
   }
 
   Tensor<P> mean = running_mean, inverse_std({c});
@@ -57,7 +60,8 @@ Variable<T> batch_norm(const Variable<T>& x,                 // [..., c]
       const auto move = [&](Tensor<P>& running, const Tensor<P>& batch, double factor) {
         for (std::int64_t i = 0; i < c; ++i) {
           auto& r = running.data()[i];
-          r = static_cast<P>((1 - settings.momentum) * r + settings.momentum * factor * batch.data()[i]);
+          r = static_cast<P>((1 - settings.momentum) * r +
+                             settings.momentum * factor * batch.data()[i]);
         }
       };
       move(running_mean, mean, 1);
@@ -73,19 +77,19 @@ Variable<T> batch_norm(const Variable<T>& x,                 // [..., c]
   Tensor<T> y(x.shape());
   kernels::batch_norm_normalize<T>(y.span(), x.value().span(), std::as_const(mean).span(),
                                    std::as_const(inverse_std).span(), gamma.span(), beta.span(), c);
-  return record(
-      ctx, {"batch_norm"}, y, inputs(x, gamma, beta),
-      [c, training, x = x.value(), gamma = gamma.value(), mean, inverse_std](
-          const auto& dy, auto dx, auto dgamma, auto dbeta) {
-        Tensor<P> gamma_gradient({c}), beta_gradient({c});
-        const auto to = dx ? dx.open() : Destination<T>{{}, Store::overwrite};
-        const auto backward =
-            training ? kernels::batch_norm_backward<T> : kernels::batch_norm_backward_eval<T>;
-        backward(to.span, to.store, gamma_gradient.span(), beta_gradient.span(), Store::overwrite,
-                 dy.span(), x.span(), mean.span(), inverse_std.span(), gamma.span(), c);
-        if (dgamma) dgamma.pass(gamma_gradient);
-        if (dbeta) dbeta.pass(beta_gradient);
-      });
+  return record(ctx, {"batch_norm"}, y, inputs(x, gamma, beta),
+                [c, training, x = x.value(), gamma = gamma.value(), mean, inverse_std](
+                    const auto& dy, auto dx, auto dgamma, auto dbeta) {
+                  Tensor<P> gamma_gradient({c}), beta_gradient({c});
+                  const auto to = dx ? dx.open() : Destination<T>{{}, Store::overwrite};
+                  const auto backward = training ? kernels::batch_norm_backward<T>
+                                                 : kernels::batch_norm_backward_eval<T>;
+                  backward(to.span, to.store, gamma_gradient.span(), beta_gradient.span(),
+                           Store::overwrite, dy.span(), x.span(), mean.span(), inverse_std.span(),
+                           gamma.span(), c);
+                  if (dgamma) dgamma.pass(gamma_gradient);
+                  if (dbeta) dbeta.pass(beta_gradient);
+                });
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::ops

@@ -22,11 +22,11 @@ inline std::uint64_t pack_variant(const kernels::Conv2dGeometry& g) {
 /// with stride s, padding p, dilation d.
 /// Throws ShapeError if the channels differ or the window does not fit.
 template <Scalar T>
-Variable<T> conv2d(const Variable<T>& x,              // [n, h, w, ic]
-                   const Weight<param_t<T>>& w,       // [oc, kh, kw, ic / groups]
-                   const Weight<param_t<T>>& bias,    // [oc], or absent
-                   Window window,                     // stride, padding, dilation, groups
-                   Context& ctx) {                    // -> [n, oh, ow, oc]
+Variable<T> conv2d(const Variable<T>& x,            // [n, h, w, ic]
+                   const Weight<param_t<T>>& w,     // [oc, kh, kw, ic / groups]
+                   const Weight<param_t<T>>& bias,  // [oc], or absent
+                   Window window,                   // stride, padding, dilation, groups
+                   Context& ctx) {                  // -> [n, oh, ow, oc]
   const auto g = conv2d_geometry("conv2d", x.shape(), w, bias, window, ctx);
   if (g.groups == g.ic && g.groups == g.oc && g.groups > 1) {
     return depthwise_conv2d(x, w, bias, window, ctx);
@@ -52,7 +52,8 @@ Variable<T> conv2d(const Variable<T>& x,              // [n, h, w, ic]
                   }
                   if (dw) {
                     const auto to = dw.open();
-                    kernels::conv2d_backward_weight<T>(g).run(to.span, to.store, dy.span(), x.span(), g);
+                    kernels::conv2d_backward_weight<T>(g).run(to.span, to.store, dy.span(),
+                                                              x.span(), g);
                   }
                   if (db) {
                     const auto to = db.open();

@@ -10,30 +10,31 @@ namespace tinynet::inline TINYNET_ABI::ops {
 ///   y[n, oh, ow, c] = bias[c] + sum_{kh, kw} x[n, oh*s - p + kh*d, ow*s - p + kw*d, c] * w[c, kh, kw, 0]
 /// `window.groups` is taken to be the number of channels. Throws ShapeError as conv2d does.
 template <Scalar T>
-Variable<T> depthwise_conv2d(const Variable<T>& x,              // [n, h, w, c]
-                             const Weight<param_t<T>>& w,       // [c, kh, kw, 1]
-                             const Weight<param_t<T>>& bias,    // [c], or absent
-                             Window window, Context& ctx) {     // -> [n, oh, ow, c]
+Variable<T> depthwise_conv2d(const Variable<T>& x,            // [n, h, w, c]
+                             const Weight<param_t<T>>& w,     // [c, kh, kw, 1]
+                             const Weight<param_t<T>>& bias,  // [c], or absent
+                             Window window, Context& ctx) {   // -> [n, oh, ow, c]
   if (w.shape().axes() == 4) window.groups = w.shape()[0];
   const auto g = conv2d_geometry("depthwise_conv2d", x.shape(), w, bias, window, ctx);
   Tensor<T> y({g.n, g.oh, g.ow, g.oc});
   kernels::depthwise_forward<T>(g).run(y.span(), x.value().span(), w.span(), bias.span(), g);
   const Op op{"depthwise_conv2d", g.macs(), g.kh, g.stride, g.dilation};
-  return record(ctx, op, y, inputs(x, w, bias),
-                [g, x = x.value(), w = w.value()](const auto& dy, auto dx, auto dw, auto db) {
-                  if (dx) {
-                    const auto to = dx.open();
-                    kernels::depthwise_backward_input<T>(g).run(to.span, to.store, dy.span(), w.span(), g);
-                  }
-                  if (dw) {
-                    const auto to = dw.open();
-                    kernels::depthwise_backward_weight<T>(g).run(to.span, to.store, dy.span(), x.span(), g);
-                  }
-                  if (db) {
-                    const auto to = db.open();
-                    kernels::sum_rows<T>(to.span, to.store, dy.span(), g.oc);
-                  }
-                });
+  return record(
+      ctx, op, y, inputs(x, w, bias),
+      [g, x = x.value(), w = w.value()](const auto& dy, auto dx, auto dw, auto db) {
+        if (dx) {
+          const auto to = dx.open();
+          kernels::depthwise_backward_input<T>(g).run(to.span, to.store, dy.span(), w.span(), g);
+        }
+        if (dw) {
+          const auto to = dw.open();
+          kernels::depthwise_backward_weight<T>(g).run(to.span, to.store, dy.span(), x.span(), g);
+        }
+        if (db) {
+          const auto to = db.open();
+          kernels::sum_rows<T>(to.span, to.store, dy.span(), g.oc);
+        }
+      });
 }
 
 /// Without bias.

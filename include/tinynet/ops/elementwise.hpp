@@ -27,14 +27,16 @@ struct Elementwise {
   template <Scalar T>
   Variable<T> operator()(const Variable<T>& x, Formula formula, Context& ctx) const {
     Tensor<T> y(x.shape());
-    kernels::transform(y.span(), Store::overwrite, [formula](auto v) { return formula.f(v); },
-                       std::as_const(x.value()).span());
+    kernels::transform(
+        y.span(), Store::overwrite, [formula](auto v) { return formula.f(v); },
+        std::as_const(x.value()).span());
     const auto kept = Formula::keeps == Keeps::input ? x.value() : y;
     return record(ctx, {Formula::name}, y, inputs(x), [formula, kept](const auto& dy, auto dx) {
       if (!dx) return;
       const auto to = dx.open();
-      kernels::transform(to.span, to.store, [formula](auto g, auto k) { return g * formula.df(k); },
-                         dy.span(), kept.span());
+      kernels::transform(
+          to.span, to.store, [formula](auto g, auto k) { return g * formula.df(k); }, dy.span(),
+          kept.span());
     });
   }
 };

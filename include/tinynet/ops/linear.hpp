@@ -9,17 +9,18 @@ namespace tinynet::inline TINYNET_ABI::ops {
 /// A fully connected layer: y[n, o] = bias[o] + sum_i x[n, i] * w[o, i].
 /// Throws ShapeError if the features differ.
 template <Scalar T>
-Variable<T> linear(const Variable<T>& x,              // [n, in]
-                   const Weight<param_t<T>>& w,       // [out, in]
-                   const Weight<param_t<T>>& bias,    // [out], or absent
-                   Context& ctx) {                    // -> [n, out]
+Variable<T> linear(const Variable<T>& x,            // [n, in]
+                   const Weight<param_t<T>>& w,     // [out, in]
+                   const Weight<param_t<T>>& bias,  // [out], or absent
+                   Context& ctx) {                  // -> [n, out]
   using P = param_t<T>;
   const auto path = where(ctx, w);
   require_axes("linear", x.shape(), 2, "(n, features)", path);
   require_elements("linear", x.shape(), path);
   const std::int64_t n = x.shape()[0], in = x.shape()[1], out = w.shape()[0];
   if (w.shape() != Shape{out, in}) {
-    throw ShapeError(Message("linear", "input has " + std::to_string(in) + " features, weight expects " +
+    throw ShapeError(Message("linear", "input has " + std::to_string(in) +
+                                           " features, weight expects " +
                                            std::to_string(w.shape()[-1]))
                          .fact("input", x.shape(), "(n, in)")
                          .fact("weight", w.shape(), "(out, in)")

@@ -40,23 +40,22 @@ Variable<accumulate_t<T>> cross_entropy(const Variable<T>& logits, const Targets
   kernels::cross_entropy_forward<T>(losses.span(), probabilities.span(), logits.value().span(),
                                     targets.span(), k, smoothing);
   const auto total = kernels::sum<A>(std::as_const(losses).span());
-  return record(ctx, {"cross_entropy"}, Tensor<A>::scalar(static_cast<A>(total * weight)),
-                inputs(logits),
-                [k, weight, smoothing, targets, probabilities](const auto& dy, auto dx) {
-                  if (!dx) return;
-                  const auto to = dx.open();
-                  kernels::cross_entropy_backward<T>(to.span, to.store, probabilities.span(),
-                                                     targets.span(), k,
-                                                     static_cast<A>(dy.item() * weight), smoothing);
-                });
+  return record(
+      ctx, {"cross_entropy"}, Tensor<A>::scalar(static_cast<A>(total * weight)), inputs(logits),
+      [k, weight, smoothing, targets, probabilities](const auto& dy, auto dx) {
+        if (!dx) return;
+        const auto to = dx.open();
+        kernels::cross_entropy_backward<T>(to.span, to.store, probabilities.span(), targets.span(),
+                                           k, static_cast<A>(dy.item() * weight), smoothing);
+      });
 }
 
 }  // namespace detail
 
 /// -log softmax(logits)[label], over the batch. Throws ShapeError for a label outside of [0, k).
 template <Scalar T>
-Variable<accumulate_t<T>> cross_entropy(const Variable<T>& logits,             // [n, k]
-                                        const Tensor<std::int32_t>& labels,    // [n]
+Variable<accumulate_t<T>> cross_entropy(const Variable<T>& logits,           // [n, k]
+                                        const Tensor<std::int32_t>& labels,  // [n]
                                         const CrossEntropyOptions& options, Context& ctx) {
   detail::require_logits(logits.shape(), options, ctx);
   const std::int64_t n = logits.shape()[0], k = logits.shape()[1];
@@ -78,8 +77,8 @@ Variable<accumulate_t<T>> cross_entropy(const Variable<T>& logits,             /
 
 /// -sum_k target[k] * log softmax(logits)[k]: targets are distributions (mixup, distillation).
 template <Scalar T>
-Variable<accumulate_t<T>> cross_entropy(const Variable<T>& logits,             // [n, k]
-                                        const Tensor<param_t<T>>& targets,     // [n, k]
+Variable<accumulate_t<T>> cross_entropy(const Variable<T>& logits,          // [n, k]
+                                        const Tensor<param_t<T>>& targets,  // [n, k]
                                         const CrossEntropyOptions& options, Context& ctx) {
   detail::require_logits(logits.shape(), options, ctx);
   require_same_shape("cross_entropy", logits.shape(), targets.shape(), ctx.path);
@@ -96,7 +95,8 @@ Variable<accumulate_t<T>> mean_loss(const char* name, const Variable<T>& x,
   require_elements(name, x.shape(), ctx.path);
   require_same_shape(name, x.shape(), target.shape(), ctx.path);
   Tensor<A> losses(x.shape());
-  kernels::transform(losses.span(), Store::overwrite, f, std::as_const(x.value()).span(), target.span());
+  kernels::transform(losses.span(), Store::overwrite, f, std::as_const(x.value()).span(),
+                     target.span());
   const double weight = 1.0 / static_cast<double>(losses.size());
   const auto total = kernels::sum<A>(std::as_const(losses).span());
   return record(ctx, {name}, Tensor<A>::scalar(static_cast<A>(total * weight)), inputs(x),
@@ -115,7 +115,8 @@ Variable<accumulate_t<T>> mean_loss(const char* name, const Variable<T>& x,
 
 /// The mean of (x - target)^2.
 template <Scalar T>
-Variable<accumulate_t<T>> mse(const Variable<T>& x, const Tensor<param_t<T>>& target, Context& ctx) {
+Variable<accumulate_t<T>> mse(const Variable<T>& x, const Tensor<param_t<T>>& target,
+                              Context& ctx) {
   return detail::mean_loss(
       "mse", x, target, ctx, [](auto v, auto t) { return (v - t) * (v - t); },
       [](auto v, auto t) { return 2 * (v - t); });

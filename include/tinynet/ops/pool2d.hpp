@@ -20,8 +20,13 @@ inline kernels::Pool2dGeometry pool2d_geometry(const char* op, const Shape& x, P
   require_axes(op, x, 4, "(n, h, w, c)", ctx.path);
   require_elements(op, x, ctx.path);
   if (window.stride == 0) window.stride = window.kernel;
-  kernels::Pool2dGeometry g{.n = x[0], .h = x[1], .w = x[2], .c = x[3], .kernel = window.kernel,
-                            .stride = window.stride, .padding = window.padding};
+  kernels::Pool2dGeometry g{.n = x[0],
+                            .h = x[1],
+                            .w = x[2],
+                            .c = x[3],
+                            .kernel = window.kernel,
+                            .stride = window.stride,
+                            .padding = window.padding};
   const auto fail = [&](const char* what) {
     return ShapeError(Message(op, what)
                           .fact("input", x, "(n, h, w, c)")
@@ -43,9 +48,9 @@ inline kernels::Pool2dGeometry pool2d_geometry(const char* op, const Shape& x, P
 
 /// The largest value of each window; padding never wins, of equal values the first does.
 template <Scalar T>
-Variable<T> max_pool2d(const Variable<T>& x,      // [n, h, w, c]
+Variable<T> max_pool2d(const Variable<T>& x,  // [n, h, w, c]
                        PoolWindow window,
-                       Context& ctx) {            // -> [n, oh, ow, c]
+                       Context& ctx) {  // -> [n, oh, ow, c]
   const auto g = detail::pool2d_geometry("max_pool2d", x.shape(), window, ctx);
   Tensor<T> y({g.n, g.oh, g.ow, g.c});
   Tensor<std::uint16_t> argmax(ctx.tape && x.node() ? y.shape() : Shape{0});
@@ -60,9 +65,9 @@ Variable<T> max_pool2d(const Variable<T>& x,      // [n, h, w, c]
 
 /// The mean of each window; padding counts as zeros, as PyTorch's default has it.
 template <Scalar T>
-Variable<T> avg_pool2d(const Variable<T>& x,      // [n, h, w, c]
+Variable<T> avg_pool2d(const Variable<T>& x,  // [n, h, w, c]
                        PoolWindow window,
-                       Context& ctx) {            // -> [n, oh, ow, c]
+                       Context& ctx) {  // -> [n, oh, ow, c]
   const auto g = detail::pool2d_geometry("avg_pool2d", x.shape(), window, ctx);
   Tensor<T> y({g.n, g.oh, g.ow, g.c});
   kernels::avg_pool2d_forward<T>(y.span(), x.value().span(), g);
@@ -76,8 +81,8 @@ Variable<T> avg_pool2d(const Variable<T>& x,      // [n, h, w, c]
 
 /// The mean of each channel of each image.
 template <Scalar T>
-Variable<T> global_average_pool(const Variable<T>& x,   // [n, h, w, c]
-                                Context& ctx) {         // -> [n, c]
+Variable<T> global_average_pool(const Variable<T>& x,  // [n, h, w, c]
+                                Context& ctx) {        // -> [n, c]
   require_axes("global_average_pool", x.shape(), 4, "(n, h, w, c)", ctx.path);
   require_elements("global_average_pool", x.shape(), ctx.path);
   const std::int64_t n = x.shape()[0], pixels = x.shape()[1] * x.shape()[2], c = x.shape()[3];

@@ -51,17 +51,17 @@ Variable<T> concat(const std::vector<Variable<T>>& xs, Context& ctx) {
     kernels::place_columns<T>(y.span(), shape[-1], at, xs[i].value().span(), widths[i]);
     at += widths[i];
   }
-  return record(ctx, {"concat"}, y, inputs(xs),
-                [widths, total = shape[-1]](const auto& dy, const auto& dxs) {
-                  std::int64_t from = 0;
-                  for (std::size_t i = 0; i < dxs.size(); ++i) {
-                    if (dxs[i]) {
-                      const auto to = dxs[i].open();
-                      kernels::take_columns<T>(to.span, to.store, widths[i], dy.span(), total, from);
-                    }
-                    from += widths[i];
-                  }
-                });
+  return record(
+      ctx, {"concat"}, y, inputs(xs), [widths, total = shape[-1]](const auto& dy, const auto& dxs) {
+        std::int64_t from = 0;
+        for (std::size_t i = 0; i < dxs.size(); ++i) {
+          if (dxs[i]) {
+            const auto to = dxs[i].open();
+            kernels::take_columns<T>(to.span, to.store, widths[i], dy.span(), total, from);
+          }
+          from += widths[i];
+        }
+      });
 }
 
 /// Zeros around an image, in pixels.
@@ -77,8 +77,14 @@ Variable<T> pad(const Variable<T>& x, Border border, Context& ctx) {
     throw ShapeError(Message("pad", "a border is at least 0").fact("in", ctx.path));
   }
   const auto& s = x.shape();
-  const kernels::Pad2dGeometry g{.n = s[0], .h = s[1], .w = s[2], .c = s[3], .top = border.top,
-                               .bottom = border.bottom, .left = border.left, .right = border.right};
+  const kernels::Pad2dGeometry g{.n = s[0],
+                                 .h = s[1],
+                                 .w = s[2],
+                                 .c = s[3],
+                                 .top = border.top,
+                                 .bottom = border.bottom,
+                                 .left = border.left,
+                                 .right = border.right};
   Tensor<T> y({g.n, g.padded_h(), g.padded_w(), g.c});
   kernels::pad2d_forward<T>(y.span(), x.value().span(), g);
   return record(ctx, {"pad"}, y, inputs(x), [g](const auto& dy, auto dx) {

@@ -27,7 +27,8 @@ kernels::Conv2dGeometry conv2d_geometry(const char* op, const Shape& x, const We
         .fact("weight", w, "(oc, kh, kw, ic / groups)")
         .fact("in", path);
   };
-  const std::string options = std::string(op) == "conv2d" ? "Conv2dOptions" : "DepthwiseConv2dOptions";
+  const std::string options =
+      std::string(op) == "conv2d" ? "Conv2dOptions" : "DepthwiseConv2dOptions";
   if (w.axes() != 4) throw ShapeError(fail("the weight needs 4 axes"));
   if (window.stride < 1 || window.dilation < 1 || window.groups < 1 || window.padding < 0) {
     throw ShapeError(fail("stride, dilation and groups are at least 1, padding at least 0")
@@ -49,9 +50,16 @@ kernels::Conv2dGeometry conv2d_geometry(const char* op, const Shape& x, const We
   if (bias && bias.shape() != Shape{w[0]}) {
     throw ShapeError(fail("the bias does not fit the weight").fact("bias", bias.shape()));
   }
-  kernels::Conv2dGeometry g{.n = x[0], .h = x[1], .w = x[2], .ic = x[3], .oc = w[0],
-                            .kh = w[1], .kw = w[2], .stride = window.stride,
-                            .padding = window.padding, .dilation = window.dilation,
+  kernels::Conv2dGeometry g{.n = x[0],
+                            .h = x[1],
+                            .w = x[2],
+                            .ic = x[3],
+                            .oc = w[0],
+                            .kh = w[1],
+                            .kw = w[2],
+                            .stride = window.stride,
+                            .padding = window.padding,
+                            .dilation = window.dilation,
                             .groups = window.groups};
   g.oh = kernels::window_output(g.h, g.kh, g.stride, g.padding, g.dilation);
   g.ow = kernels::window_output(g.w, g.kw, g.stride, g.padding, g.dilation);

@@ -32,7 +32,8 @@ class Shape {
     std::int64_t product = 1;
     for (const auto size : *this) {
       if (size > 0 && product > std::numeric_limits<std::int64_t>::max() / size) {
-        throw ShapeError(Message("shape", "more elements than 64 bits can count").fact("shape", *this));
+        throw ShapeError(
+            Message("shape", "more elements than 64 bits can count").fact("shape", *this));
       }
       product *= size;
     }

@@ -138,8 +138,8 @@ class Tensor {
     }
     for (const auto i : index) {
       if (i < 0 || i >= shape_[axis]) {
-        throw ShapeError(Message("element", "index " + std::to_string(i) + " is out of range on axis " +
-                                                std::to_string(axis))
+        throw ShapeError(Message("element", "index " + std::to_string(i) +
+                                                " is out of range on axis " + std::to_string(axis))
                              .fact("shape", shape_));
       }
       at = at * shape_[axis++] + i;
