@@ -1,0 +1,33 @@
+// Kernels and ops at the shapes of training, and every case of the tests' list, timed the Google
+// Benchmark way: FLOP/s, GB/s, and shares of the peaks that this run measured at its start.
+// Run: ./kernels --benchmark_filter=conv2d
+#include <cstdio>
+#include <string>
+
+#include <tinynet/core/config.hpp>
+
+#include "benchmark.hpp"
+
+int main(int argc, char** argv) {
+  using namespace tinynet;
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  const auto& peaks = benchmarks::peaks();
+  const auto giga = [](double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.1f", value * 1e-9);
+    return std::string(text);
+  };
+  benchmark::AddCustomContext("cpu", cpu().name);
+  benchmark::AddCustomContext("build", abi);
+  benchmark::AddCustomContext("threads", std::to_string(num_threads()));
+  benchmark::AddCustomContext("peak fp32 GFLOP/s", giga(peaks.float_operations));
+  benchmark::AddCustomContext("peak AMX GFLOP/s", giga(peaks.bfloat16_operations));
+  benchmark::AddCustomContext("read GB/s", giga(peaks.read_bytes));
+  benchmark::AddCustomContext("copy GB/s", giga(peaks.copy_bytes));
+  benchmarks::add_products();
+  benchmarks::add_ops();
+  benchmarks::add_case_list();
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}

@@ -1,0 +1,144 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+#include <tinynet/core/amx.hpp>
+#include <tinynet/core/cpu.hpp>
+#include <tinynet/core/parallel.hpp>
+#include <tinynet/core/simd.hpp>
+#include <tinynet/tensor/tensor.hpp>
+
+/// What the machine can do at most, measured in the run that compares itself with it: a share of a
+/// peak from a data sheet says little on a shared machine with a moving clock.
+namespace tinynet::benchmarks {
+
+struct Peaks {
+  double float_operations = 0;     // per second, fused multiply-adds in the build's vectors, two each
+  double bfloat16_operations = 0;  // per second, AMX tiles; 0 without AMX
+  double read_bytes = 0;           // per second, from memory
+  double copy_bytes = 0;           // per second, read plus written
+};
+
+/// Seconds of the fastest of several calls.
+template <class F>
+double fastest(F f) {
+  using clock = std::chrono::steady_clock;
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < 7; ++i) {
+    const auto start = clock::now();
+    f();
+    best = std::min(best, std::chrono::duration<double>(clock::now() - start).count());
+  }
+  return best;
+}
+
+/// Twelve chains hide the latency of two FMA units and leave registers in every instruction set.
+template <std::size_t... chain>
+float multiply_add(std::int64_t rounds, std::index_sequence<chain...>) {
+  using V = simd::batch<float>;
+  const V a(0.999f), b(0.001f);
+  V sums[] = {V(static_cast<float>(chain))...};
+  for (std::int64_t i = 0; i < rounds; ++i) ((sums[chain] = simd::fma(sums[chain], a, b)), ...);
+  return (simd::sum<float>(sums[chain]) + ...);
+}
+
+inline double measure_float_operations() {
+  constexpr std::int64_t chains = 12, rounds = 1 << 20;
+  const int threads = num_threads();
+  Tensor<float> results({threads});
+  const double seconds = fastest([&] {
+    parallel_for(threads, [&](std::int64_t thread) {
+      results.data()[thread] = multiply_add(rounds, std::make_index_sequence<chains>());
+    });
+  });
+  return 2.0 * static_cast<double>(rounds * chains * simd::width<float> * threads) / seconds;
+}
+
+#ifdef TINYNET_AMX
+/// Four accumulators fed by operands from the first-level cache. Tile numbers must be literals.
+TINYNET_TARGET_AMX inline void multiply_tiles(const bfloat16* a, const bfloat16* b,
+                                              std::int64_t rounds) {
+  const amx::TileSection section;
+  amx::finish_stores();
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (std::int64_t i = 0; i < rounds; ++i) {
+    const auto step = i % 8 * 2 * amx::tile_elements;
+    _tile_loadd(4, a + step, 64);
+    _tile_loadd(6, b + step, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, b + step + amx::tile_elements, 64);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, a + step + amx::tile_elements, 64);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+}
+#endif
+
+inline double measure_bfloat16_operations() {
+#ifdef TINYNET_AMX
+  if (!cpu().amx_bf16) return 0;
+  constexpr std::int64_t rounds = 1 << 16;
+  const int threads = num_threads();
+  const auto operands = Tensor<bfloat16>::ones({threads, 2, 16 * amx::tile_elements});
+  const double seconds = fastest([&] {
+    parallel_for(threads, [&](std::int64_t thread) {
+      const auto* a = operands.data() + thread * 32 * amx::tile_elements;
+      multiply_tiles(a, a + 16 * amx::tile_elements, rounds);
+    });
+  });
+  constexpr std::int64_t products = 4 * amx::tile_rows * amx::tile_rows * amx::tile_depth;
+  return 2.0 * static_cast<double>(rounds * products * threads) / seconds;
+#else
+  return 0;
+#endif
+}
+
+/// 256 MB, more than any cache that a benchmark's operands would stay in.
+inline void measure_memory(Peaks& peaks) {
+  constexpr std::int64_t size = 32 << 20, grain = 1 << 18;
+  const auto from = Tensor<float>::ones({size});
+  auto to = Tensor<float>::zeros({size});
+  Tensor<float> sums({size / grain});
+  const double read = fastest([&] {
+    parallel_ranges(size, grain, [&](Range range) {
+      simd::batch<float> a(0.0f), b(0.0f), c(0.0f), d(0.0f);
+      constexpr auto width = simd::width<float>;
+      for (auto i = range.begin; i < range.end; i += 4 * width) {
+        a += simd::load(from.data() + i);
+        b += simd::load(from.data() + i + width);
+        c += simd::load(from.data() + i + 2 * width);
+        d += simd::load(from.data() + i + 3 * width);
+      }
+      sums.data()[range.begin / grain] = simd::sum<float>((a + b) + (c + d));
+    });
+  });
+  const double copy = fastest([&] {
+    parallel_ranges(size, grain, [&](Range range) {
+      std::copy_n(from.data() + range.begin, range.size(), to.data() + range.begin);
+    });
+  });
+  peaks.read_bytes = static_cast<double>(size) * sizeof(float) / read;
+  peaks.copy_bytes = 2 * static_cast<double>(size) * sizeof(float) / copy;
+}
+
+/// Measured once, on as many threads as `parallel_for` uses.
+inline const Peaks& peaks() {
+  static const Peaks measured = [] {
+    Peaks p;
+    p.float_operations = measure_float_operations();
+    p.bfloat16_operations = measure_bfloat16_operations();
+    measure_memory(p);
+    return p;
+  }();
+  return measured;
+}
+
+}  // namespace tinynet::benchmarks

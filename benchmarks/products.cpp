@@ -1,0 +1,190 @@
+// Convolutions and matrix products: the kernels by themselves, each pass, weights packed beforehand
+// as they are once in a training step.
+#include <tinynet/kernels/conv2d.hpp>
+#include <tinynet/kernels/depthwise_conv2d.hpp>
+#include <tinynet/kernels/gemm.hpp>
+
+#include "benchmark.hpp"
+
+namespace tinynet::benchmarks {
+
+namespace {
+
+/// A square window over square images; `oc` 0 stands for depthwise.
+struct Layer {
+  std::int64_t ic, oc, side, batch;
+  std::int64_t kernel = 3, stride = 1;
+
+  std::string name() const {
+    const auto n = [](std::int64_t v) { return std::to_string(v); };
+    return n(ic) + (oc ? "x" + n(oc) : "") + "_" + n(side) + "x" + n(side) +
+           (kernel != 3 ? "_k" + n(kernel) : "") + (stride != 1 ? "_s" + n(stride) : "") + "_b" +
+           n(batch);
+  }
+  kernels::Conv2dGeometry geometry() const {
+    const auto padding = kernel / 2;
+    const auto out = kernels::window_output(side, kernel, stride, padding, 1);
+    return {.n = batch, .h = side, .w = side, .ic = ic, .oh = out, .ow = out, .oc = oc ? oc : ic,
+            .kh = kernel, .kw = kernel, .stride = stride, .padding = padding,
+            .groups = oc ? 1 : ic};
+  }
+};
+
+/// The operands of a layer, filled with small numbers.
+template <Scalar T>
+struct Operands {
+  kernels::Conv2dGeometry g;
+  Tensor<T> x{{g.n, g.h, g.w, g.ic}}, y{{g.n, g.oh, g.ow, g.oc}};
+  Tensor<param_t<T>> w{{g.oc, g.kh, g.kw, g.ic / g.groups}};
+
+  explicit Operands(const Layer& layer) : g(layer.geometry()) {
+    x = Tensor<T>::uniform(x.shape(), {1}, -1, 1);
+    y = Tensor<T>::uniform(y.shape(), {2}, -1, 1);
+    w = Tensor<param_t<T>>::uniform(w.shape(), {3}, -1, 1);
+  }
+  Work work() const {
+    const auto bytes = (x.size() + y.size()) * static_cast<std::int64_t>(sizeof(T));
+    return {2.0 * static_cast<double>(g.macs()), static_cast<double>(bytes)};
+  }
+};
+
+template <class Version, class P>
+Buffer packed(const Version& version, const Tensor<P>& w, const kernels::Conv2dGeometry& g) {
+  Buffer buffer(static_cast<std::size_t>(version.packed_bytes(g)));
+  version.pack(buffer.data(), w.span(), g);
+  return buffer;
+}
+
+template <Scalar T>
+void add_conv2d(const Layer& layer) {
+  const auto name = [&](const char* pass) {
+    return std::string("conv2d_") + pass + "/" + type_name<T>() + "/" + layer.name();
+  };
+  add(name("forward"), [=](benchmark::State& state) {
+    Operands<T> o(layer);
+    const auto& version = kernels::conv2d_forward<T>(o.g);
+    const auto weights = packed(version, o.w, o.g);
+    state.SetLabel(kernels::path_name(version.path));
+    measure(state, o.work(), [&] {
+      version.run(o.y.span(), std::as_const(o.x).span(), weights.data(), {}, o.g);
+    });
+  });
+  add(name("backward_input"), [=](benchmark::State& state) {
+    Operands<T> o(layer);
+    const auto& version = kernels::conv2d_backward_input<T>(o.g);
+    const auto weights = packed(version, o.w, o.g);
+    state.SetLabel(kernels::path_name(version.path));
+    measure(state, o.work(), [&] {
+      version.run(o.x.span(), Store::overwrite, std::as_const(o.y).span(), weights.data(), o.g);
+    });
+  });
+  add(name("backward_weight"), [=](benchmark::State& state) {
+    Operands<T> o(layer);
+    const auto& version = kernels::conv2d_backward_weight<T>(o.g);
+    state.SetLabel(kernels::path_name(version.path));
+    measure(state, o.work(), [&] {
+      version.run(o.w.span(), Store::overwrite, std::as_const(o.y).span(),
+                  std::as_const(o.x).span(), o.g);
+    });
+  });
+}
+
+/// Bound by memory: the share of the copying rate is what counts.
+template <Scalar T>
+void add_depthwise(const Layer& layer) {
+  const auto name = [&](const char* pass) {
+    return std::string("depthwise_conv2d_") + pass + "/" + type_name<T>() + "/" + layer.name();
+  };
+  add(name("forward"), [=](benchmark::State& state) {
+    Operands<T> o(layer);
+    const auto& version = kernels::depthwise_forward<T>(o.g);
+    state.SetLabel(kernels::path_name(version.path));
+    measure(state, o.work(), [&] {
+      version.run(o.y.span(), std::as_const(o.x).span(), std::as_const(o.w).span(), {}, o.g);
+    });
+  });
+  add(name("backward_input"), [=](benchmark::State& state) {
+    Operands<T> o(layer);
+    const auto& version = kernels::depthwise_backward_input<T>(o.g);
+    state.SetLabel(kernels::path_name(version.path));
+    measure(state, o.work(), [&] {
+      version.run(o.x.span(), Store::overwrite, std::as_const(o.y).span(),
+                  std::as_const(o.w).span(), o.g);
+    });
+  });
+  add(name("backward_weight"), [=](benchmark::State& state) {
+    Operands<T> o(layer);
+    const auto& version = kernels::depthwise_backward_weight<T>(o.g);
+    state.SetLabel(kernels::path_name(version.path));
+    measure(state, o.work(), [&] {
+      version.run(o.w.span(), Store::overwrite, std::as_const(o.y).span(),
+                  std::as_const(o.x).span(), o.g);
+    });
+  });
+}
+
+/// C[m, n] = A[m, k] B[k, n], where A or B may lie transposed.
+template <class A, class B, class C>
+void add_gemm(const std::string& name, std::int64_t m, std::int64_t n, std::int64_t k,
+              bool a_transposed = false, bool b_transposed = false) {
+  add(name, [=](benchmark::State& state) {
+    const auto a = Tensor<A>::uniform({m, k}, {1}, -1, 1);
+    const auto b = Tensor<B>::uniform({k, n}, {2}, -1, 1);
+    Tensor<C> c({m, n});
+    const auto view = [](const auto* data, std::int64_t rows, std::int64_t cols, bool transposed) {
+      return transposed ? kernels::matrix(data, cols, rows).transposed()
+                        : kernels::matrix(data, rows, cols);
+    };
+    const kernels::GemmGeometry g{m, n, k};
+    const auto& version = kernels::choose("gemm", kernels::gemm_versions<A, B, C>, g);
+    state.SetLabel(kernels::path_name(version.path));
+    const double bytes = static_cast<double>(m * k) * sizeof(A) +
+                         static_cast<double>(k * n) * sizeof(B) +
+                         static_cast<double>(m * n) * sizeof(C);
+    measure(state, {2.0 * static_cast<double>(m * n * k), bytes}, [&] {
+      version.run(view(a.data(), m, k, a_transposed), view(b.data(), k, n, b_transposed),
+                  kernels::matrix(c.data(), m, n), nullptr, Store::overwrite);
+    });
+  });
+}
+
+/// The three products of a linear layer with float weights.
+template <Scalar T>
+void add_linear(std::int64_t n, std::int64_t in, std::int64_t out) {
+  using P = param_t<T>;
+  const auto name = [&](const char* pass) {
+    return std::string("linear_") + pass + "/" + type_name<T>() + "/" + std::to_string(in) + "x" +
+           std::to_string(out) + "_b" + std::to_string(n);
+  };
+  add_gemm<T, P, T>(name("forward"), n, out, in, false, true);
+  add_gemm<T, P, T>(name("backward_input"), n, in, out);
+  add_gemm<T, T, P>(name("backward_weight"), out, in, n, true, false);
+}
+
+template <Scalar T>
+void add_products_of() {
+  for (const auto& layer : {
+           Layer{64, 64, 28, 64}, Layer{128, 128, 14, 64}, Layer{256, 256, 7, 64},
+           Layer{64, 128, 28, 64, 3, 2}, Layer{64, 128, 28, 64, 1, 2},
+           Layer{1, 32, 28, 128}, Layer{32, 64, 14, 128}, Layer{64, 128, 7, 128},  // the toy CNN
+           Layer{20, 20, 32, 128, 1}, Layer{160, 160, 4, 128, 1},  // pointwise, behind depthwise
+       }) {
+    add_conv2d<T>(layer);
+  }
+  for (const auto& layer : {Layer{20, 0, 32, 128}, Layer{20, 0, 32, 128, 3, 2},
+                            Layer{80, 0, 8, 128}, Layer{160, 0, 4, 128}}) {
+    add_depthwise<T>(layer);
+  }
+  add_gemm<T, T, T>(std::string("gemm/") + type_name<T>() + "/512x512x512", 512, 512, 512);
+  add_linear<T>(128, 1152, 512);
+  add_linear<T>(128, 512, 10);
+}
+
+}  // namespace
+
+void add_products() {
+  add_products_of<float>();
+  add_products_of<bfloat16>();
+}
+
+}  // namespace tinynet::benchmarks
