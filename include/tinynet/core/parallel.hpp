@@ -53,19 +53,19 @@ class SerialSection {
   bool before_;
 };
 
-/// Calls `f(unit)` for each unit in [0, units), on several threads where that is allowed. Units must
-/// be cut from the shape of the work alone and write to disjoint places: then results have the same
-/// bits for any number of threads. The first exception of any unit is thrown again here.
-template <class F>
-void parallel_for(std::int64_t units, F&& f) {
+namespace detail {
+
+/// The loop behind `parallel_for`, once for all of them: a template with an OpenMP region in it would
+/// be compiled, body and all, twice for every kernel.
+inline void run_units(std::int64_t units, void (*run)(const void*, std::int64_t), const void* f) {
 #ifdef _OPENMP
   const auto threads = static_cast<int>(std::min<std::int64_t>(num_threads(), units));
-  if (threads > 1 && !detail::serial_thread() && !omp_in_parallel()) {
+  if (threads > 1 && !serial_thread() && !omp_in_parallel()) {
     std::exception_ptr error;
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (std::int64_t unit = 0; unit < units; ++unit) {
       try {
-        f(unit);
+        run(f, unit);
       } catch (...) {
 #pragma omp critical(tinynet_parallel_for_error)
         if (!error) error = std::current_exception();
@@ -75,7 +75,18 @@ void parallel_for(std::int64_t units, F&& f) {
     return;
   }
 #endif
-  for (std::int64_t unit = 0; unit < units; ++unit) f(unit);
+  for (std::int64_t unit = 0; unit < units; ++unit) run(f, unit);
+}
+
+}  // namespace detail
+
+/// Calls `f(unit)` for each unit in [0, units), on several threads where that is allowed. Units must
+/// be cut from the shape of the work alone and write to disjoint places: then results have the same
+/// bits for any number of threads. The first exception of any unit is thrown again here.
+template <class F>
+void parallel_for(std::int64_t units, const F& f) {
+  const auto run = [](const void* body, std::int64_t unit) { (*static_cast<const F*>(body))(unit); };
+  detail::run_units(units, run, &f);
 }
 
 /// A half-open range of elements.
@@ -88,7 +99,7 @@ struct Range {
 /// Cuts [0, total) into ranges of `grain` elements (the last may be shorter) and calls `f(range)`
 /// for each. `grain` is part of the arithmetic, not of the machine: choose it by the work alone.
 template <class F>
-void parallel_ranges(std::int64_t total, std::int64_t grain, F&& f) {
+void parallel_ranges(std::int64_t total, std::int64_t grain, const F& f) {
   parallel_for(pieces(total, grain), [&](std::int64_t unit) {
     f(Range{unit * grain, std::min(total, (unit + 1) * grain)});
   });
