@@ -6,14 +6,19 @@
 #include <numeric>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
-#include <tinynet/autograd/gradcheck.hpp>
 #include <tinynet/autograd/record.hpp>
-#include <tinynet/kernels/choose.hpp>
 
 /// A case of the op list (cases.hpp): a name, the shapes of its inputs and one generic lambda. It
 /// can be checked against central differences, run in every precision on every kernel path, timed.
+
+/// The precisions that the list is compiled for: all, or what a program that includes it defines.
+#ifndef TINYNET_CASE_SCALARS
+#define TINYNET_CASE_SCALARS float, double, bfloat16, float16
+#endif
+
 namespace tinynet::cases {
 
 /// The inputs of a case in precision T. Whether an input is an activation, stored as T, or a
@@ -50,6 +55,16 @@ class Inputs {
   }
 
   std::size_t size() const { return slots_.size(); }
+  /// Makes leaves of another tape of the same values, or constants.
+  void restart(Tape* tape) {
+    const auto renew = [&]<class V>(std::optional<V>& variable) {
+      if (variable) variable = tape ? V::leaf(variable->value(), *tape) : V(variable->value());
+    };
+    for (auto& slot : slots_) {
+      renew(slot.activation);
+      renew(slot.weight);
+    }
+  }
   /// Calls f(variable) with the variable that input i became.
   template <class F>
   void visit(std::size_t i, F&& f) const {
@@ -96,27 +111,32 @@ struct Output {
   }
 };
 
-/// The lambda in its four precisions.
+/// The lambda in its precisions.
 class Run {
  public:
   template <class F>
-  Run(F f) : float_(f), double_(f), bfloat16_(f), float16_(f) {}  // NOLINT: meant to convert
+  Run(F f) : functions_(made(f, std::type_identity<Functions>())) {}  // NOLINT: meant to convert
 
   template <Scalar T>
   Output<T> operator()(Inputs<T>& in, Context& ctx) const {
-    if constexpr (std::is_same_v<T, float>) return float_(in, ctx);
-    else if constexpr (std::is_same_v<T, double>) return double_(in, ctx);
-    else if constexpr (std::is_same_v<T, bfloat16>) return bfloat16_(in, ctx);
-    else return float16_(in, ctx);
+    return std::get<Function<T>>(functions_)(in, ctx);
   }
 
  private:
   template <Scalar T>
   using Function = std::function<Output<T>(Inputs<T>&, Context&)>;
-  Function<float> float_;
-  Function<double> double_;
-  Function<bfloat16> bfloat16_;
-  Function<float16> float16_;
+  template <class... T>
+  struct ForEach {
+    using type = std::tuple<Function<T>...>;
+  };
+  using Functions = ForEach<TINYNET_CASE_SCALARS>::type;
+
+  template <class F, class... Each>
+  static Functions made(const F& f, std::type_identity<std::tuple<Each...>>) {
+    return {Each(f)...};
+  }
+
+  Functions functions_;
 };
 
 struct Case {
@@ -261,63 +281,6 @@ std::vector<Result> run(const Case& c, const RunOptions& options = {}) {
     });
   }
   return results;
-}
-
-/// The gradients against central differences, in double.
-inline Gradcheck check_gradient(const Case& c, GradcheckOptions options = {}) {
-  std::vector<Tensor<double>> point;
-  for (std::size_t i = 0; i < c.inputs.size(); ++i) point.push_back(values(c, i));
-  return gradcheck(
-      [&](std::vector<Variable<double>>& variables, Context& ctx) {
-        Inputs<double> in(variables);
-        return c.run(in, ctx).stored;
-      },
-      point, options);
-}
-
-/// For each result, the largest change that follows from changing inputs and upstream gradient by a
-/// fraction `nudge` with random signs: how a rounding of that size in every product would show.
-inline std::vector<double> sensitivity(const Case& c, double nudge) {
-  const auto still = run<double>(c);
-  std::vector<double> largest(still.size(), 0);
-  for (std::uint64_t trial = 0; trial < 3; ++trial) {
-    const auto moved = run<double>(c, {.nudge = nudge, .trial = trial});
-    for (std::size_t r = 0; r < still.size(); ++r) {
-      for (std::int64_t i = 0; i < still[r].value.size(); ++i) {
-        largest[r] =
-            std::max(largest[r], std::abs(moved[r].value.data()[i] - still[r].value.data()[i]));
-      }
-    }
-  }
-  return largest;
-}
-
-/// Empty where two runs agree, else what differs most. Two correct runs differ by
-///   eps * |value|       both were rounded when stored, perhaps to neighbours,
-///   sums * |value|      and before that may be sums of many terms of one sign,
-///   eps * |upstream|    where the derivative reads an output that was rounded (softmax, tanh),
-///   noise               sums were formed in another order, or of operands that were rounded:
-///                       `sensitivity` says what that amounts to.
-inline std::string difference(const std::vector<Result>& expected, const std::vector<Result>& came,
-                              const std::vector<double>& noise) {
-  std::string text;
-  double worst = 1;
-  for (std::size_t r = 0; r < expected.size(); ++r) {
-    const auto &a = expected[r], &b = came[r];
-    const double eps = std::max(a.eps, b.eps), smallest = std::max(a.smallest, b.smallest);
-    const double sums = std::max(a.sums, b.sums);
-    for (std::int64_t i = 0; i < a.value.size(); ++i) {
-      const double x = a.value.data()[i], y = b.value.data()[i];
-      const double excess = std::abs(x - y) / (eps * (std::abs(x) + a.reread) + sums * std::abs(x) +
-                                               smallest + noise[r]);
-      if (x == y || excess <= worst) continue;  // NaN goes on
-      worst = excess;
-      text = a.what + " " + to_string(a.value.shape()) + ", element " + std::to_string(i) +
-             ": expected " + std::to_string(x) + ", came " + std::to_string(y) + ", " +
-             std::to_string(excess) + " times the bound";
-    }
-  }
-  return text;
 }
 
 }  // namespace tinynet::cases

@@ -4,10 +4,71 @@
 
 #include <doctest/doctest.h>
 
+#include <tinynet/autograd/gradcheck.hpp>
+#include <tinynet/core/cpu.hpp>
+#include <tinynet/kernels/choose.hpp>
+
 #include "case.hpp"
 
 /// What the test programs of the op families do with their part of the case list.
 namespace tinynet::cases {
+
+/// The gradients against central differences, in double.
+inline Gradcheck check_gradient(const Case& c, GradcheckOptions options = {}) {
+  std::vector<Tensor<double>> point;
+  for (std::size_t i = 0; i < c.inputs.size(); ++i) point.push_back(values(c, i));
+  return gradcheck(
+      [&](std::vector<Variable<double>>& variables, Context& ctx) {
+        Inputs<double> in(variables);
+        return c.run(in, ctx).stored;
+      },
+      point, options);
+}
+
+/// For each result, the largest change that follows from changing inputs and upstream gradient by a
+/// fraction `nudge` with random signs: how a rounding of that size in every product would show.
+inline std::vector<double> sensitivity(const Case& c, double nudge) {
+  const auto still = run<double>(c);
+  std::vector<double> largest(still.size(), 0);
+  for (std::uint64_t trial = 0; trial < 3; ++trial) {
+    const auto moved = run<double>(c, {.nudge = nudge, .trial = trial});
+    for (std::size_t r = 0; r < still.size(); ++r) {
+      for (std::int64_t i = 0; i < still[r].value.size(); ++i) {
+        largest[r] =
+            std::max(largest[r], std::abs(moved[r].value.data()[i] - still[r].value.data()[i]));
+      }
+    }
+  }
+  return largest;
+}
+
+/// Empty where two runs agree, else what differs most. Two correct runs differ by
+///   eps * |value|       both were rounded when stored, perhaps to neighbours,
+///   sums * |value|      and before that may be sums of many terms of one sign,
+///   eps * |upstream|    where the derivative reads an output that was rounded (softmax, tanh),
+///   noise               sums were formed in another order, or of operands that were rounded:
+///                       `sensitivity` says what that amounts to.
+inline std::string difference(const std::vector<Result>& expected, const std::vector<Result>& came,
+                              const std::vector<double>& noise) {
+  std::string text;
+  double worst = 1;
+  for (std::size_t r = 0; r < expected.size(); ++r) {
+    const auto &a = expected[r], &b = came[r];
+    const double eps = std::max(a.eps, b.eps), smallest = std::max(a.smallest, b.smallest);
+    const double sums = std::max(a.sums, b.sums);
+    for (std::int64_t i = 0; i < a.value.size(); ++i) {
+      const double x = a.value.data()[i], y = b.value.data()[i];
+      const double excess = std::abs(x - y) / (eps * (std::abs(x) + a.reread) + sums * std::abs(x) +
+                                               smallest + noise[r]);
+      if (x == y || excess <= worst) continue;  // NaN goes on
+      worst = excess;
+      text = a.what + " " + to_string(a.value.shape()) + ", element " + std::to_string(i) +
+             ": expected " + std::to_string(x) + ", came " + std::to_string(y) + ", " +
+             std::to_string(excess) + " times the bound";
+    }
+  }
+  return text;
+}
 
 /// Gradients against central differences, to 1e-6 in double.
 inline void check_gradients(const List& list) {
