@@ -15,6 +15,7 @@ namespace tinynet::benchmarks {
 struct Work {
   double operations = 0;
   double bytes = 0;
+  bool bfloat16 = false;  // tiles could form the products
 };
 
 /// Times `f` and says what it amounts to, as rates and as shares of the peaks of this run.
@@ -30,7 +31,7 @@ void measure(benchmark::State& state, const Work& work, F&& f) {
   if (work.operations > 0) {
     show("FLOP/s", work.operations / seconds);
     show("%fp32", 100 * work.operations / seconds / peaks().float_operations);
-    if (peaks().bfloat16_operations > 0) {
+    if (work.bfloat16 && peaks().bfloat16_operations > 0) {
       show("%amx", 100 * work.operations / seconds / peaks().bfloat16_operations);
     }
   }
@@ -47,8 +48,8 @@ benchmark::internal::Benchmark* add(const std::string& name, F f) {
       ->Unit(benchmark::kMicrosecond);
 }
 
-void add_products();  // convolutions, matrix products: kernels by themselves, each pass
-void add_ops();       // the other ops and the optimizers on sizes that training meets
-void add_case_list(); // every case of tests/cases.hpp, forward and backward
+void add_products();   // convolutions, matrix products: kernels by themselves, each pass
+void add_ops();        // the other ops and the optimizers on sizes that training meets
+void add_case_list();  // every case of tests/cases.hpp, forward and backward
 
 }  // namespace tinynet::benchmarks

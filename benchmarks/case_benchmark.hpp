@@ -28,8 +28,9 @@ struct Subject {
     ctx.mode = Mode::training;
     ctx.observer = &counter;
     c.run(in, ctx);
-    forward = {2 * counter.macs, counter.bytes};
-    both = {6 * counter.macs, 3 * counter.bytes};  // a gradient reads what its value was made of
+    const bool tiles = std::is_same_v<T, bfloat16>;
+    forward = {2 * counter.macs, counter.bytes, tiles};
+    both = {6 * counter.macs, 3 * counter.bytes, tiles};  // gradients read what values were made of
   }
   static std::vector<Tensor<double>> all_values(const cases::Case& c) {
     std::vector<Tensor<double>> all;

@@ -21,10 +21,10 @@ int main(int argc, char** argv) {
   benchmark::AddCustomContext("cpu", cpu().name);
   benchmark::AddCustomContext("build", abi);
   benchmark::AddCustomContext("threads", std::to_string(num_threads()));
-  benchmark::AddCustomContext("peak fp32 GFLOP/s", giga(peaks.float_operations));
-  benchmark::AddCustomContext("peak AMX GFLOP/s", giga(peaks.bfloat16_operations));
-  benchmark::AddCustomContext("read GB/s", giga(peaks.read_bytes));
-  benchmark::AddCustomContext("copy GB/s", giga(peaks.copy_bytes));
+  benchmark::AddCustomContext("peak GFLOP/s, fp32 (%fp32)", giga(peaks.float_operations));
+  benchmark::AddCustomContext("peak GFLOP/s, bf16 tiles (%amx)", giga(peaks.bfloat16_operations));
+  benchmark::AddCustomContext("peak GB/s, copied (%copy)", giga(peaks.copy_bytes));
+  benchmark::AddCustomContext("peak GB/s, read", giga(peaks.read_bytes));
   benchmarks::add_products();
   benchmarks::add_ops();
   benchmarks::add_case_list();

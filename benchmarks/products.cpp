@@ -44,7 +44,8 @@ struct Operands {
   }
   Work work() const {
     const auto bytes = (x.size() + y.size()) * static_cast<std::int64_t>(sizeof(T));
-    return {2.0 * static_cast<double>(g.macs()), static_cast<double>(bytes)};
+    return {2.0 * static_cast<double>(g.macs()), static_cast<double>(bytes),
+            std::is_same_v<T, bfloat16>};
   }
 };
 
@@ -141,7 +142,8 @@ void add_gemm(const std::string& name, std::int64_t m, std::int64_t n, std::int6
     const double bytes = static_cast<double>(m * k) * sizeof(A) +
                          static_cast<double>(k * n) * sizeof(B) +
                          static_cast<double>(m * n) * sizeof(C);
-    measure(state, {2.0 * static_cast<double>(m * n * k), bytes}, [&] {
+    const bool tiles = is_any_of<bfloat16, A, B>;
+    measure(state, {2.0 * static_cast<double>(m * n * k), bytes, tiles}, [&] {
       version.run(view(a.data(), m, k, a_transposed), view(b.data(), k, n, b_transposed),
                   kernels::matrix(c.data(), m, n), nullptr, Store::overwrite);
     });

@@ -605,7 +605,8 @@ TEST_CASE("no storage is asked from the system after the first epoch") {
     const auto before = memory_statistics();
     for (int epoch = 1; epoch < 4; ++epoch) Delivered<float>(loader, epoch);
     CHECK(memory_statistics().system_allocations == before.system_allocations);
-    CHECK(memory_statistics().bytes_in_use == before.bytes_in_use);
+    // Less is fine: threads that earlier tests started may end late and give their scratch back.
+    CHECK(memory_statistics().bytes_in_use <= before.bytes_in_use);
   }
 }
 
