@@ -24,9 +24,9 @@ void widen_row(X* to, const T* from, std::int64_t count) {
   if (i < count) simd::store_partial(to + i, simd::load_partial(from + i, count - i), count - i);
 }
 
-/// Writes one vector of sums, or what is left of one.
+/// Writes one vector of sums, or what is left of one. Called, it took an eighth of a pass.
 template <class T, class X>
-void put(T* to, simd::batch<X> x, std::int64_t left, Store store) {
+[[gnu::always_inline]] inline void put(T* to, simd::batch<X> x, std::int64_t left, Store store) {
   if (left >= simd::width<X>) {
     if (store == Store::add) x = x + simd::load(to);
     simd::store(to, x);
