@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include <tinynet/core/parallel.hpp>
@@ -77,25 +78,80 @@ GemmCut cut_gemm(const GemmGeometry& g) {
   return cut;
 }
 
+/// A, B or C of a product by tiles: elements whose type only the function that packs or stores them
+/// knows, strides in bytes. So the loops below are compiled once for a Tile, whatever it multiplies.
+template <class Packed>
+struct GemmOperand {
+  Matrix<const std::byte> view;
+  void (*pack)(Packed* to, Matrix<const std::byte> strip);
+};
+template <class Sum>
+struct GemmResult {
+  Matrix<std::byte> view;
+  void (*store)(Matrix<std::byte> part, const Sum* tile, const Sum* bias, Store);
+};
+
+namespace detail {
+
+template <class T, class Byte>
+auto bytes_of(Matrix<T> m) {
+  constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+  return Matrix<Byte>{reinterpret_cast<Byte*>(m.data), m.rows, m.cols, m.row_stride * size,
+                      m.col_stride * size};
+}
+template <class T, class Byte>
+auto elements_of(Matrix<Byte> m) {
+  constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+  return Matrix<T>{reinterpret_cast<T*>(m.data), m.rows, m.cols, m.row_stride / size,
+                   m.col_stride / size};
+}
+
+template <class Tile, class T>
+void pack_rows(typename Tile::packed* to, Matrix<const std::byte> strip) {
+  Tile::template pack_rows<T>(to, elements_of<const T>(strip));
+}
+template <class Tile, class T>
+void pack_cols(typename Tile::packed* to, Matrix<const std::byte> strip) {
+  Tile::template pack_cols<T>(to, elements_of<const T>(strip));
+}
+template <class Tile, class T>
+void store_part(Matrix<std::byte> part, const typename Tile::sum* tile,
+                const typename Tile::sum* bias, Store store) {
+  Tile::template store<T>(elements_of<T>(part), tile, bias, store);
+}
+
+template <class Operand>
+Operand part_of(const Operand& x, std::int64_t row, std::int64_t col, std::int64_t rows,
+                std::int64_t cols) {
+  auto part = x;
+  part.view = block(x.view, row, col, rows, cols);
+  return part;
+}
+
+}  // namespace detail
+
 /// C = A * B (+ bias) or C += , with every strip of the shared operand packed at once.
-template <class Tile, class A, class B, class C>
-void gemm_shared(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const typename Tile::sum* bias,
+template <class Tile>
+void gemm_shared(const GemmOperand<typename Tile::packed>& a,
+                 const GemmOperand<typename Tile::packed>& b,
+                 const GemmResult<typename Tile::sum>& c, const typename Tile::sum* bias,
                  Store store, bool share_rows, std::int64_t units) {
   using namespace detail;
   using Packed = typename Tile::packed;
   constexpr auto tile_size = Tile::rows * Tile::cols;
-  const auto depth_blocks = std::max<std::int64_t>(pieces(a.cols, Tile::depth_block), 1);
-  const auto depth = even_piece(a.cols, depth_blocks, Tile::depth_step);
+  const auto k = a.view.cols;
+  const auto depth_blocks = std::max<std::int64_t>(pieces(k, Tile::depth_block), 1);
+  const auto depth = even_piece(k, depth_blocks, Tile::depth_step);
   const auto shared_side = share_rows ? Tile::rows : Tile::cols;
   const auto own_side = share_rows ? Tile::cols : Tile::rows;
-  const auto shared_strips = pieces(share_rows ? c.rows : c.cols, shared_side);
-  const auto own_strips = pieces(share_rows ? c.cols : c.rows, own_side);
+  const auto shared_strips = pieces(share_rows ? c.view.rows : c.view.cols, shared_side);
+  const auto own_strips = pieces(share_rows ? c.view.cols : c.view.rows, own_side);
 
   const auto pack = [&](Packed* to, bool rows, std::int64_t strip, std::int64_t d) {
     if (rows) {
-      Tile::template pack_rows<A>(to, block(a, strip * Tile::rows, d * depth, Tile::rows, depth));
+      a.pack(to, block(a.view, strip * Tile::rows, d * depth, Tile::rows, depth));
     } else {
-      Tile::template pack_cols<B>(to, block(b, d * depth, strip * Tile::cols, depth, Tile::cols));
+      b.pack(to, block(b.view, d * depth, strip * Tile::cols, depth, Tile::cols));
     }
   };
   Scratch scratch;
@@ -125,7 +181,7 @@ void gemm_shared(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const typena
       for (std::int64_t d = 0; d < depth_blocks; ++d) {
         pack(own, !share_rows, o, d);
         const auto packed_depth =
-            pieces(std::min(depth, a.cols - d * depth), Tile::depth_step) * Tile::depth_step;
+            pieces(std::min(depth, k - d * depth), Tile::depth_step) * Tile::depth_step;
         for (std::int64_t s = 0; s < shared_strips; ++s) {
           auto* tile = depth_blocks == 1 ? sums : sums + s * tile_size;
           const Packed* strip = strip_at(s, d);
@@ -134,8 +190,8 @@ void gemm_shared(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const typena
           if (d + 1 < depth_blocks) continue;
           const auto row = (share_rows ? s : o) * Tile::rows;
           const auto col = (share_rows ? o : s) * Tile::cols;
-          Tile::template store<C>(block(c, row, col, Tile::rows, Tile::cols), tile,
-                                  bias ? bias + col : nullptr, store);
+          c.store(block(c.view, row, col, Tile::rows, Tile::cols), tile,
+                  bias ? bias + col : nullptr, store);
         }
       }
     }
@@ -143,37 +199,67 @@ void gemm_shared(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const typena
 }
 
 /// Several parts of a long sum, each in a matrix of its own, added in their order.
-template <class Tile, class A, class B, class C>
-void gemm_parts(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const typename Tile::sum* bias,
+template <class Tile>
+void gemm_parts(const GemmOperand<typename Tile::packed>& a,
+                const GemmOperand<typename Tile::packed>& b,
+                const GemmResult<typename Tile::sum>& c, const typename Tile::sum* bias,
                 Store store, const GemmCut& cut) {
   using Sum = typename Tile::sum;
-  const auto size = c.rows * c.cols;
+  const auto m = c.view.rows, n = c.view.cols, size = m * n;
   // A part goes through the shared operand in pieces that the cache holds.
   const auto piece = detail::even_piece(
-      cut.depth, detail::pieces(cut.depth * std::min(c.rows, c.cols), detail::shared_limit<Tile>),
+      cut.depth, detail::pieces(cut.depth * std::min(m, n), detail::shared_limit<Tile>),
       Tile::depth_step);
   Scratch scratch;
   Sum* partial = scratch.take<Sum>(cut.parts * size).data();
   parallel_for(cut.parts, [&](std::int64_t part) {
-    const auto begin = part * cut.depth, end = std::min(begin + cut.depth, a.cols);
+    const GemmResult<Sum> sums{
+        detail::bytes_of<Sum, std::byte>(matrix(partial + part * size, m, n)),
+        detail::store_part<Tile, Sum>};
+    const auto begin = part * cut.depth, end = std::min(begin + cut.depth, a.view.cols);
     for (auto k = begin; k < end; k += piece) {
       const auto depth = std::min(piece, end - k);
-      gemm_shared<Tile, A, B>(detail::block(a, 0, k, c.rows, depth),
-                              detail::block(b, k, 0, depth, c.cols),
-                              matrix(partial + part * size, c.rows, c.cols), nullptr,
-                              k == begin ? Store::overwrite : Store::add, cut.share_rows, 1);
+      gemm_shared<Tile>(detail::part_of(a, 0, k, m, depth), detail::part_of(b, k, 0, depth, n),
+                        sums, nullptr, k == begin ? Store::overwrite : Store::add, cut.share_rows,
+                        1);
     }
   });
-  for (std::int64_t i = 0; i < c.rows; ++i) {
-    Sum* sums = partial + i * c.cols;
-    for (std::int64_t part = 1; part < cut.parts; ++part) {
-      for (std::int64_t j = 0; j < c.cols; ++j) sums[j] += sums[part * size + j];
+  for (std::int64_t part = 1; part < cut.parts; ++part) {
+    for (std::int64_t i = 0; i < size; ++i) partial[i] += partial[part * size + i];
+  }
+  Sum* tile = scratch.take<Sum>(Tile::rows * Tile::cols).data();
+  for (std::int64_t row = 0; row < m; row += Tile::rows) {
+    for (std::int64_t col = 0; col < n; col += Tile::cols) {
+      const auto to = detail::block(c.view, row, col, Tile::rows, Tile::cols);
+      for (std::int64_t i = 0; i < to.rows; ++i) {
+        std::copy_n(partial + (row + i) * n + col, to.cols, tile + i * Tile::cols);
+      }
+      c.store(to, tile, bias ? bias + col : nullptr, store);
     }
-    for (std::int64_t j = 0; j < c.cols; ++j) {
-      if (bias) sums[j] += bias[j];
-      if (store == Store::add) sums[j] += static_cast<Sum>(c(i, j));
-      c(i, j) = static_cast<C>(sums[j]);
-    }
+  }
+}
+
+/// The product over operands that hide their types.
+template <class Tile>
+void gemm_blocks(const GemmOperand<typename Tile::packed>& a,
+                 const GemmOperand<typename Tile::packed>& b,
+                 const GemmResult<typename Tile::sum>& c, const typename Tile::sum* bias,
+                 Store store) {
+  const auto m = c.view.rows, n = c.view.cols, k = a.view.cols;
+  if (m == 0 || n == 0) return;
+  const auto cut = cut_gemm<Tile>({m, n, k});
+  if (cut.parts > 1) return gemm_parts<Tile>(a, b, c, bias, store, cut);
+  // Where the shared operand outgrows the cache, C is cut across it.
+  const auto side = cut.share_rows ? m : n;
+  const auto count = detail::pieces(side * k, 4 * detail::shared_limit<Tile>);
+  const auto piece = detail::even_piece(side, std::max<std::int64_t>(count, 1),
+                                        cut.share_rows ? Tile::rows : Tile::cols);
+  for (std::int64_t first = 0; first < side; first += piece) {
+    const auto row = cut.share_rows ? first : 0, col = cut.share_rows ? 0 : first;
+    const auto rows = cut.share_rows ? piece : m, cols = cut.share_rows ? n : piece;
+    gemm_shared<Tile>(detail::part_of(a, row, 0, rows, k), detail::part_of(b, 0, col, k, cols),
+                      detail::part_of(c, row, col, rows, cols), bias ? bias + col : nullptr, store,
+                      cut.share_rows, cut.units);
   }
 }
 
@@ -181,22 +267,10 @@ void gemm_parts(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const typenam
 template <class Tile, class A, class B, class C>
 void blocked_gemm(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const typename Tile::sum* bias,
                   Store store) {
-  if (c.rows == 0 || c.cols == 0) return;
-  const auto cut = cut_gemm<Tile>({c.rows, c.cols, a.cols});
-  if (cut.parts > 1) return gemm_parts<Tile>(a, b, c, bias, store, cut);
-  // Where the shared operand outgrows the cache, C is cut across it.
-  const auto side = cut.share_rows ? c.rows : c.cols;
-  const auto count = detail::pieces(side * a.cols, 4 * detail::shared_limit<Tile>);
-  const auto piece = detail::even_piece(side, std::max<std::int64_t>(count, 1),
-                                        cut.share_rows ? Tile::rows : Tile::cols);
-  for (std::int64_t first = 0; first < side; first += piece) {
-    const auto row = cut.share_rows ? first : 0, col = cut.share_rows ? 0 : first;
-    const auto rows = cut.share_rows ? piece : c.rows, cols = cut.share_rows ? c.cols : piece;
-    gemm_shared<Tile, A, B>(detail::block(a, row, 0, rows, a.cols),
-                            detail::block(b, 0, col, b.rows, cols),
-                            detail::block(c, row, col, rows, cols), bias ? bias + col : nullptr,
-                            store, cut.share_rows, cut.units);
-  }
+  using namespace detail;
+  gemm_blocks<Tile>({bytes_of<const A, const std::byte>(a), pack_rows<Tile, A>},
+                    {bytes_of<const B, const std::byte>(b), pack_cols<Tile, B>},
+                    {bytes_of<C, std::byte>(c), store_part<Tile, C>}, bias, store);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
