@@ -14,6 +14,12 @@ namespace tinynet::inline TINYNET_ABI {
 /// What a parameter is for: weight decay and reports go by it.
 enum class ParameterKind { weight, bias, norm_scale, norm_shift };
 
+/// The layer that a parameter belongs to: its dotted name without the last part.
+inline std::string layer_of(const std::string& parameter) {
+  const auto dot = parameter.rfind('.');
+  return dot == std::string::npos ? "" : parameter.substr(0, dot);
+}
+
 /// Fills a tensor with first values; the key is derived from the seed and the parameter's name.
 template <class P>
 using Initializer = std::function<void(Tensor<P>&, random::Key)>;

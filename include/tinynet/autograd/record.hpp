@@ -33,12 +33,6 @@ class Weight {
   std::span<const P> span() const { return value_.span(); }
   const std::shared_ptr<ParameterState<P>>& state() const { return state_; }
   const std::shared_ptr<Node>& node() const { return node_; }
-  /// The parameter's dotted name without its last part: the layer. Empty for a Variable.
-  std::string layer() const {
-    if (!state_) return "";
-    const auto dot = state_->name.rfind('.');
-    return dot == std::string::npos ? "" : state_->name.substr(0, dot);
-  }
 
   /// The weights as a kernel wants them, cached with a parameter, made for the occasion otherwise
   /// (then `storage` keeps them).
@@ -175,8 +169,7 @@ inline void show(Context& ctx, const Op& op, const Operands& inputs,
   std::string path = ctx.path;
   for (const auto& each : inputs) {
     if (!each.parameter || each.parameter->empty()) continue;
-    const auto dot = each.parameter->rfind('.');
-    path = dot == std::string::npos ? "" : each.parameter->substr(0, dot);
+    path = layer_of(*each.parameter);
     break;
   }
   ctx.observer->see({op, path, inputs, output, finite, value});
@@ -251,7 +244,8 @@ Variable<T> record(Context& ctx, const Op& op, Tensor<T> y, const std::tuple<con
     return Variable<T>(std::move(y));
   }
   using Step = detail::Recorded<T, Closure, decltype(targets)>;
-  auto step = std::make_unique<Step>(std::move(backward), std::move(targets));
+  // Not make_unique: it would compile a unique_ptr for every op.
+  std::unique_ptr<Backward> step(new Step(std::move(backward), std::move(targets)));
   auto node = detail::append(*ctx.tape, op, y.shape(), std::move(step));
   return {std::move(y), std::move(node)};
 }

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstdio>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -26,6 +28,73 @@ struct StateError : std::logic_error {
   using std::logic_error::logic_error;
 };
 
+/// Text for a message, put together only where an error is thrown: a string, a number, anything with
+/// a to_string (Shape), or a list of those, `{"input has ", axes, " axes"}`. It refers to what it is
+/// made of and owns nothing, so that a check costs its caller neither strings nor clean-up code.
+class Text {
+ public:
+  class Piece {
+   public:
+    Piece() = default;
+    Piece(std::string_view text) : kind_(Kind::text), object_(text.data()), length_(text.size()) {}
+    Piece(const std::string& text) : Piece(std::string_view(text)) {}
+    Piece(const char* text) : Piece(std::string_view(text)) {}
+    Piece(const char& letter) : kind_(Kind::text), object_(&letter), length_(1) {}
+    Piece(std::signed_integral auto value) : kind_(Kind::integer), integer_(value) {}
+    Piece(std::unsigned_integral auto value) : kind_(Kind::natural), natural_(value) {}
+    Piece(std::floating_point auto value) : kind_(Kind::real), real_(value) {}
+    template <class Value>
+    requires std::is_class_v<Value> Piece(const Value& value)
+        : kind_(Kind::object), object_(&value), show_(&show<Value>) {}
+
+    [[gnu::cold, gnu::noinline]] void append_to(std::string& out) const {
+      char number[32];
+      if (kind_ == Kind::text) out.append(static_cast<const char*>(object_), length_);
+      if (kind_ == Kind::object) out += show_(object_);
+      if (kind_ == Kind::integer) std::snprintf(number, sizeof number, "%lld", integer_);
+      if (kind_ == Kind::natural) std::snprintf(number, sizeof number, "%llu", natural_);
+      if (kind_ == Kind::real) std::snprintf(number, sizeof number, "%g", real_);
+      if (kind_ != Kind::text && kind_ != Kind::object) out += number;
+    }
+
+   private:
+    enum class Kind { text, integer, natural, real, object };
+    template <class Value>
+    static std::string show(const void* object) {
+      return to_string(*static_cast<const Value*>(object));
+    }
+
+    Kind kind_ = Kind::text;
+    const void* object_ = "";
+    union {
+      std::size_t length_ = 0;
+      long long integer_;
+      unsigned long long natural_;
+      double real_;
+      std::string (*show_)(const void*);
+    };
+  };
+
+  Text() = default;
+  Text(const char* text) : one_(text) {}
+  Text(const std::string& text) : one_(text) {}
+  template <class Value>
+  requires std::is_convertible_v<const Value&, Piece> Text(const Value& value) : one_(value) {}
+  Text(std::initializer_list<Piece> pieces) : size_(pieces.size()) { list_ = pieces.begin(); }
+
+  [[gnu::cold, gnu::noinline]] std::string string() const {
+    std::string out;
+    one_.append_to(out);
+    for (std::size_t i = 0; i < size_; ++i) list_[i].append_to(out);
+    return out;
+  }
+
+ private:
+  Piece one_;
+  const Piece* list_ = nullptr;  // lives as long as the expression that it stands in
+  std::size_t size_ = 0;
+};
+
 /// Builds a message in the form every tinynet error has: what is wrong in one line, then facts, one
 /// a line with aligned values, then the way out.
 ///
@@ -39,39 +108,22 @@ struct StateError : std::logic_error {
 /// that matters, so they should cost neither compile time nor instruction cache.
 class Message {
  public:
-  [[gnu::cold, gnu::noinline]] Message(std::string_view where, const std::string& what) {
-    text_ = "[" + std::string(where) + "] " + what;
+  [[gnu::cold, gnu::noinline]] Message(std::string_view where, const Text& what) {
+    text_ = "[" + std::string(where) + "] " + what.string();
   }
 
   /// Adds one fact; an empty value is left out (a path that is not known, say).
-  [[gnu::cold, gnu::noinline]] Message& fact(const char* name, const std::string& value,
-                                             const std::string& note = "") {
-    if (value.empty()) return *this;
+  [[gnu::cold, gnu::noinline]] Message& fact(const char* name, const Text& value,
+                                             const Text& note = {}) {
+    const auto shown = value.string(), remark = note.string();
+    if (shown.empty()) return *this;
     text_ += "\n  ";
     text_ += padded(name, 8);
-    text_ += note.empty() ? value : padded(value, 20) + note;
+    text_ += remark.empty() ? shown : padded(shown, 20) + remark;
     return *this;
   }
-  [[gnu::cold, gnu::noinline]] Message& fact(const char* name, const char* value,
-                                             const std::string& note = "") {
-    return fact(name, std::string(value), note);
-  }
-  [[gnu::cold, gnu::noinline]] Message& fact(const char* name, double value,
-                                             const std::string& note = "") {
-    char text[32];
-    std::snprintf(text, sizeof text, "%g", value);
-    return fact(name, std::string(text), note);
-  }
-  /// Integers, and types with a to_string of their own (Shape).
-  template <class Value>
-  requires(std::is_integral_v<Value> ||
-           std::is_class_v<Value>) Message& fact(const char* name, const Value& value,
-                                                 const std::string& note = "") {
-    using std::to_string;
-    return fact(name, std::string(to_string(value)), note);
-  }
-  [[gnu::cold, gnu::noinline]] Message& hint(const std::string& way_out) {
-    text_ += "\n  hint: " + way_out;
+  [[gnu::cold, gnu::noinline]] Message& hint(const Text& way_out) {
+    text_ += "\n  hint: " + way_out.string();
     return *this;
   }
   operator const std::string&() const { return text_; }

@@ -47,7 +47,7 @@ class BatchMaker {
     for (std::size_t c = 0; c < channels; ++c) {
       if (deviation_[c] > 0) continue;
       throw ShapeError(Message("normalize", "needs deviations above zero")
-                           .fact("came", deviation_[c], "channel " + std::to_string(c)));
+                           .fact("came", deviation_[c], {"channel ", c}));
     }
   }
 

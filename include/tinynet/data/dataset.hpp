@@ -48,8 +48,8 @@ class Dataset {
   /// by it, so that an image is treated alike in every view. Throws ShapeError if there is none.
   std::int64_t row(std::int64_t i) const {
     if (i < 0 || i >= size()) {
-      throw ShapeError(Message("dataset", "no sample " + std::to_string(i))
-                           .fact("dataset", name(), std::to_string(size()) + " samples"));
+      throw ShapeError(
+          Message("dataset", {"no sample ", i}).fact("dataset", name(), {size(), " samples"}));
     }
     return rows_ ? (*rows_)[static_cast<std::size_t>(i)] : i;
   }
@@ -78,8 +78,8 @@ class Dataset {
   std::pair<Dataset, Dataset> split(std::integral auto first, random::Key key = {}) const {
     const auto count = static_cast<std::int64_t>(first);
     if (count < 0 || count > size()) {
-      throw ShapeError(Message("split", "cannot take " + std::to_string(count) + " samples")
-                           .fact("dataset", name(), std::to_string(size()) + " samples"));
+      throw ShapeError(Message("split", {"cannot take ", count, " samples"})
+                           .fact("dataset", name(), {size(), " samples"}));
     }
     std::vector<std::int64_t> order(static_cast<std::size_t>(size()));
     permutation(order, key.fold("split"));
@@ -115,15 +115,15 @@ class Dataset {
                            .fact("came", images.shape(), name));
     }
     if (images.shape()[0] != labels.size()) {
-      throw DataError(Message("dataset", std::to_string(images.shape()[0]) + " images, but " +
-                                             std::to_string(labels.size()) + " labels")
-                          .fact("dataset", name));
+      throw DataError(
+          Message("dataset", {images.shape()[0], " images, but ", labels.size(), " labels"})
+              .fact("dataset", name));
     }
     for (std::int64_t i = 0; i < labels.size(); ++i) {
       const auto label = labels.data()[i];
       if (label >= 0 && label < std::int64_t(classes.size())) continue;
-      throw DataError(Message("dataset", "label " + std::to_string(label) + " is out of range")
-                          .fact("dataset", name, std::to_string(classes.size()) + " classes")
+      throw DataError(Message("dataset", {"label ", label, " is out of range"})
+                          .fact("dataset", name, {classes.size(), " classes"})
                           .fact("sample", i));
     }
   }

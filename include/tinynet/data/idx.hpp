@@ -25,9 +25,7 @@ inline std::string hex(const std::byte* bytes) {
 
 /// The header of an IDX file: its sizes, after everything that can be wrong has been checked.
 inline Shape idx_shape(const std::vector<std::byte>& bytes, const std::string& file, int axes) {
-  const auto complain = [&](const std::string& what) {
-    return Message("idx", what).fact("file", file);
-  };
+  const auto complain = [&](const Text& what) { return Message("idx", what).fact("file", file); };
   const auto header = 4 + 4 * static_cast<std::size_t>(axes);
   if (bytes.size() < header) {
     throw DataError(complain("the file ends within its header")
@@ -51,8 +49,7 @@ inline Shape idx_shape(const std::vector<std::byte>& bytes, const std::string& f
       size = size << 8 | std::to_integer<std::uint32_t>(bytes[4 + 4 * axis + i]);
     }
     if (size == 0) {
-      throw DataError(
-          complain("axis " + std::to_string(axis) + " has size 0").fact("byte", 4 + 4 * axis));
+      throw DataError(complain({"axis ", axis, " has size 0"}).fact("byte", 4 + 4 * axis));
     }
     shape.append(size);
     // The product of three 32-bit sizes may overflow: stop at more than any file holds.
@@ -97,8 +94,7 @@ inline Dataset read_idx_dataset(std::string name, const std::filesystem::path& i
   const auto bytes = read_idx(labels_path, 1);
   const auto count = images.shape()[0];
   if (count != bytes.size()) {
-    throw DataError(Message("idx", std::to_string(count) + " images, but " +
-                                       std::to_string(bytes.size()) + " labels")
+    throw DataError(Message("idx", {count, " images, but ", bytes.size(), " labels"})
                         .fact("images", images_path.string())
                         .fact("labels", labels_path.string())
                         .hint("pair the files of one split"));
@@ -107,10 +103,10 @@ inline Dataset read_idx_dataset(std::string name, const std::filesystem::path& i
   for (std::int64_t i = 0; i < count; ++i) {
     labels.data()[i] = bytes.data()[i];
     if (bytes.data()[i] < classes.size()) continue;
-    throw DataError(Message("idx", "label " + std::to_string(bytes.data()[i]) + " is out of range")
+    throw DataError(Message("idx", {"label ", bytes.data()[i], " is out of range"})
                         .fact("file", labels_path.string())
-                        .fact("byte", 8 + i, "sample " + std::to_string(i))
-                        .fact("expected", "0 to " + std::to_string(int(classes.size()) - 1)));
+                        .fact("byte", 8 + i, {"sample ", i})
+                        .fact("expected", {"0 to ", int(classes.size()) - 1}));
   }
   const auto& shape = images.shape();
   return Dataset(std::move(name), images.reshape({count, shape[1], shape[2], 1}), std::move(labels),

@@ -62,11 +62,10 @@ class Loader {
 
  private:
   void check() const {
-    const auto fail = [&](const std::string& what, std::int64_t came) {
-      throw ShapeError(
-          Message("loader", what)
-              .fact("came", came)
-              .fact("dataset", dataset().name(), std::to_string(dataset().size()) + " samples"));
+    const auto fail = [&](const Text& what, std::int64_t came) {
+      throw ShapeError(Message("loader", what)
+                           .fact("came", came)
+                           .fact("dataset", dataset().name(), {dataset().size(), " samples"}));
     };
     if (dataset().size() == 0) {
       throw DataError(Message("loader", "the data set has no samples")

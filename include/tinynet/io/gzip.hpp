@@ -79,10 +79,10 @@ class Gunzip {
     stream_.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(packed_.data())) + at;
     return stream_.avail_in = clamp(left);
   }
-  [[noreturn]] void fail(const std::string& what) const {
+  [[noreturn]] void fail(const Text& what) const {
     throw DataError(Message("gzip", what)
                         .fact("file", path_.string())
-                        .fact("byte", read_, "of " + std::to_string(packed_.size()))
+                        .fact("byte", read_, {"of ", packed_.size()})
                         .fact("reason", stream_.msg ? stream_.msg : "")
                         .hint("fetch the file again"));
   }

@@ -35,7 +35,7 @@ class JsonParser {
   Json value(int depth) {
     skip_space();
     if (depth > max_json_depth) {
-      fail(at_, "nesting is deeper than " + std::to_string(max_json_depth));
+      fail(at_, {"nesting is deeper than ", max_json_depth});
     }
     const auto begin = at_;
     const char first = peek();
@@ -59,7 +59,7 @@ class JsonParser {
       skip_space();
       const auto begin = at_;
       std::string key = string();
-      if (!seen.insert(key).second) fail(begin, "the name \"" + key + "\" occurs twice");
+      if (!seen.insert(key).second) fail(begin, {"the name \"", key, "\" occurs twice"});
       expect(':');
       members.emplace_back(std::move(key), value(depth + 1));
     } while (accept(','));
@@ -133,7 +133,7 @@ class JsonParser {
   Json number() {
     const auto begin = at_;
     const auto digits = [&] {
-      if (peek() < '0' || peek() > '9') fail(at_, found() + ", expected a value");
+      if (peek() < '0' || peek() > '9') fail(at_, {found(), ", expected a value"});
       while (peek() >= '0' && peek() <= '9') ++at_;
     };
     bool whole = true;
@@ -160,7 +160,7 @@ class JsonParser {
   }
 
   Json word(std::string_view expected, Json meaning) {
-    if (text_.substr(at_, expected.size()) != expected) fail(at_, found() + ", expected a value");
+    if (text_.substr(at_, expected.size()) != expected) fail(at_, {found(), ", expected a value"});
     at_ += expected.size();
     return meaning;
   }
@@ -172,7 +172,7 @@ class JsonParser {
     return true;
   }
   void expect(char c) {
-    if (!accept(c)) fail(at_, found() + ", expected '" + c + "'");
+    if (!accept(c)) fail(at_, {found(), ", expected '", c, "'"});
   }
   void skip_space() {
     while (peek() == ' ' || peek() == '\t' || peek() == '\n' || peek() == '\r') ++at_;
@@ -185,7 +185,7 @@ class JsonParser {
     if (c >= 0x20 && c < 0x7f) return std::string("found '") + text_[at_] + "'";
     return "found byte " + std::to_string(c);
   }
-  [[noreturn]] void fail(std::size_t at, const std::string& what) const {
+  [[noreturn]] void fail(std::size_t at, const Text& what) const {
     throw DataError(Message("json", what).fact("file", file_).fact("byte", first_byte_ + at));
   }
 

@@ -2,8 +2,9 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdio>
 #include <filesystem>
-#include <fstream>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -14,7 +15,7 @@ namespace tinynet::inline TINYNET_ABI::io {
 
 /// All bytes of a file. Throws DataError if it is missing, a folder, or cannot be read to its end.
 inline std::vector<std::byte> read_file(const std::filesystem::path& path) {
-  const auto fail = [&](const std::string& what, const std::string& reason = "") {
+  const auto fail = [&](const Text& what, const Text& reason = {}) {
     throw DataError(Message("read", what).fact("file", path.string()).fact("reason", reason));
   };
   std::error_code error;
@@ -24,13 +25,12 @@ inline std::vector<std::byte> read_file(const std::filesystem::path& path) {
   const auto size = std::filesystem::file_size(path, error);
   if (error) fail("cannot read the file", error.message());
   errno = 0;
-  std::ifstream file(path, std::ios::binary);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                             std::fclose);
   if (!file) fail("cannot open the file", std::generic_category().message(errno));
   std::vector<std::byte> bytes(size);
-  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
-  if (static_cast<std::size_t>(file.gcount()) != size) {
-    fail("the file ends at byte " + std::to_string(file.gcount()) + " of " + std::to_string(size));
-  }
+  const auto count = std::fread(bytes.data(), 1, size, file.get());
+  if (count != size) fail({"the file ends at byte ", count, " of ", size});
   return bytes;
 }
 

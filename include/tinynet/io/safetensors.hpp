@@ -90,8 +90,8 @@ class Safetensors {
         std::memcpy(&element, source + i * sizeof(From), sizeof(From));
         if (!convert(element, destination[i])) {
           safetensors_error(path_, entry.begin + i * sizeof(From),
-                            "element " + std::to_string(i) + " of tensor '" + entry.name + "' (" +
-                                entry.dtype + ") does not fit " + type_name<To>(),
+                            {"element ", i, " of tensor '", entry.name, "' (", entry.dtype,
+                             ") does not fit ", type_name<To>()},
                             "read the tensor as double");
         }
       }

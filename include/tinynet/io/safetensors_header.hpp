@@ -30,9 +30,11 @@ struct SafetensorsEntry {
   std::size_t header_byte = 0;  // where the header describes it
 };
 
-[[noreturn]] inline void safetensors_error(
-    const std::string& path, std::size_t byte, const std::string& what,
-    const std::string& hint = "the file is damaged or no safetensors file: write it again") {
+inline constexpr const char* safetensors_damaged =
+    "the file is damaged or no safetensors file: write it again";
+
+[[noreturn]] inline void safetensors_error(const std::string& path, std::size_t byte,
+                                           const Text& what, const Text& hint) {
   throw DataError(Message("safetensors", what).fact("file", path).fact("byte", byte).hint(hint));
 }
 
@@ -71,8 +73,7 @@ class SafetensorsHeader {
     std::uint64_t length = 0;
     std::memcpy(&length, file.data(), length_bytes);
     if (length > file.size() - length_bytes) {
-      fail(0, "the header should have " + std::to_string(length) + " bytes, the whole file has " +
-                  std::to_string(file.size()));
+      fail(0, {"the header should have ", length, " bytes, the whole file has ", file.size()});
     }
     return {reinterpret_cast<const char*>(file.data()) + length_bytes,
             static_cast<std::size_t>(length)};
@@ -91,7 +92,7 @@ class SafetensorsHeader {
     expect<Json::Object>(json, owner);
     const auto member = [&](const char* key) -> const Json& {
       if (const auto* value = json.find(key)) return *value;
-      fail(json.byte(), owner + " has no " + key);
+      fail(json.byte(), {owner, " has no ", key});
     };
     SafetensorsEntry entry{.name = name, .header_byte = json.byte()};
 
@@ -100,20 +101,20 @@ class SafetensorsHeader {
     std::uint64_t bytes = 0;  // of one element; the sizes multiply it
     const auto measure = [&]<class T>(std::type_identity<T>) { bytes = sizeof(T); };
     if (!visit_dtype(entry.dtype, measure)) {
-      fail(dtype.byte(), owner + " has the unknown dtype " + entry.dtype,
-           std::string("tinynet reads ") + dtype_list + "; convert the tensor before saving it");
+      fail(dtype.byte(), {owner, " has the unknown dtype ", entry.dtype},
+           {"tinynet reads ", dtype_list, "; convert the tensor before saving it"});
     }
 
     const auto& shape = member("shape");
     for (const auto& json_size : expect<Json::Array>(shape, "shape of " + owner)) {
       const auto size = count(json_size, "a size of " + owner);
       if (entry.shape.axes() == Shape::max_axes) {
-        fail(shape.byte(), owner + " has more than " + std::to_string(Shape::max_axes) + " axes",
+        fail(shape.byte(), {owner, " has more than ", Shape::max_axes, " axes"},
              "reshape the tensor before saving it");
       }
       entry.shape.append(static_cast<std::int64_t>(size));
       if (size > 0 && bytes > std::numeric_limits<std::int64_t>::max() / size) {
-        fail(shape.byte(), "the size of " + owner + " overflows 64 bits");
+        fail(shape.byte(), {"the size of ", owner, " overflows 64 bits"});
       }
       bytes *= size;
     }
@@ -121,20 +122,18 @@ class SafetensorsHeader {
     const auto& offsets = member("data_offsets");
     const auto& range = expect<Json::Array>(offsets, "data_offsets of " + owner);
     if (range.size() != 2) {
-      fail(offsets.byte(), "data_offsets of " + owner + " holds " + std::to_string(range.size()) +
-                               " numbers, expected 2");
+      fail(offsets.byte(),
+           {"data_offsets of ", owner, " holds ", range.size(), " numbers, expected 2"});
     }
     const auto begin = count(range[0], "an offset of " + owner);
     const auto end = count(range[1], "an offset of " + owner);
     if (begin > end || end > file_end_ - data_begin_) {
-      fail(offsets.byte(), owner + " should be " + span_text(begin, end) +
-                               " of the data, which has " +
-                               std::to_string(file_end_ - data_begin_));
+      fail(offsets.byte(), {owner, " should be ", span_text(begin, end), " of the data, which has ",
+                            file_end_ - data_begin_});
     }
     if (end - begin != bytes) {
-      fail(offsets.byte(), owner + " is " + span_text(begin, end) + " of the data, but " +
-                               entry.dtype + " " + to_string(entry.shape) + " needs " +
-                               std::to_string(bytes) + " bytes");
+      fail(offsets.byte(), {owner, " is ", span_text(begin, end), " of the data, but ", entry.dtype,
+                            " ", to_string(entry.shape), " needs ", bytes, " bytes"});
     }
     entry.begin = data_begin_ + static_cast<std::size_t>(begin);
     entry.end = data_begin_ + static_cast<std::size_t>(end);
@@ -147,33 +146,33 @@ class SafetensorsHeader {
     std::string previous;
     for (const auto& entry : tensors_) {
       if (entry.begin < filled) {
-        fail(entry.header_byte, "tensor '" + entry.name + "' overlaps tensor '" + previous + "'");
+        fail(entry.header_byte, {"tensor '", entry.name, "' overlaps tensor '", previous, "'"});
       }
-      if (entry.begin > filled) fail(filled, "no tensor owns " + span_text(filled, entry.begin));
+      if (entry.begin > filled) fail(filled, {"no tensor owns ", span_text(filled, entry.begin)});
       filled = entry.end;
       previous = entry.name;
     }
     if (filled < file_end_) {
-      fail(filled, std::to_string(file_end_ - filled) + " bytes follow the last tensor");
+      fail(filled, {file_end_ - filled, " bytes follow the last tensor"});
     }
   }
 
   template <class T>
-  const T& expect(const Json& json, const std::string& what) const {
+  const T& expect(const Json& json, const Text& what) const {
     if (const auto* value = json.as<T>()) return *value;
-    fail(json.byte(), what + " is " + json.kind() + ", expected " + Json(T{}).kind());
+    fail(json.byte(), {what.string(), " is ", json.kind(), ", expected ", Json(T{}).kind()});
   }
-  std::uint64_t count(const Json& json, const std::string& what) const {
+  std::uint64_t count(const Json& json, const Text& what) const {
     const auto value = expect<std::int64_t>(json, what);
-    if (value < 0) fail(json.byte(), what + " is negative: " + std::to_string(value));
+    if (value < 0) fail(json.byte(), {what.string(), " is negative: ", value});
     return static_cast<std::uint64_t>(value);
   }
   static std::string span_text(std::uint64_t begin, std::uint64_t end) {
     return "bytes " + std::to_string(begin) + " to " + std::to_string(end);
   }
-  template <class... Hint>
-  [[noreturn]] void fail(std::size_t byte, const std::string& what, const Hint&... hint) const {
-    safetensors_error(path_, byte, what, hint...);
+  [[noreturn]] void fail(std::size_t byte, const Text& what,
+                         const Text& hint = safetensors_damaged) const {
+    safetensors_error(path_, byte, what, hint);
   }
 
   std::string path_;

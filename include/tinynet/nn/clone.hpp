@@ -36,31 +36,31 @@ inline void copy_values(const Members& from, const Members& to) {
   }
 }
 
+/// A layer or model built as another was, without its values: by its own `remake() const`, from its
+/// `options`, or by its default constructor, whichever it has. What lists no members is copied.
+template <class Model>
+Model remake(const Model& model) {
+  if constexpr (!HasMembers<Model>) {
+    return model;
+  } else if constexpr (requires { model.remake(); }) {
+    return model.remake();
+  } else if constexpr (requires { Model(model.options); }) {
+    return Model(model.options);
+  } else {
+    static_assert(std::is_default_constructible_v<Model>,
+                  "nn::clone needs a member remake(), a member options that the model can be built "
+                  "from, or a default constructor");
+    return Model();
+  }
+}
+
 /// A second model with the same values and storage of its own. Layers are move-only, so that a copy
-/// of megabytes is always visible. A type is built anew by its own `clone() const`, from its
-/// `options`, or by its default constructor, whichever it has.
+/// of megabytes is always visible.
 template <class Model>
 Model clone(Model& model) {
-  if constexpr (requires {
-                  { model.clone() } -> std::same_as<Model>;
-                }) {
-    return model.clone();
-  } else if constexpr (!HasMembers<Model>) {
-    return model;
-  } else {
-    auto copy = [&] {
-      if constexpr (requires { Model(model.options); }) {
-        return Model(model.options);
-      } else {
-        static_assert(std::is_default_constructible_v<Model>,
-                      "nn::clone needs a member clone(), a member options that the model can be "
-                      "built from, or a default constructor");
-        return Model();
-      }
-    }();
-    copy_values(Members(model), Members(copy));
-    return copy;
-  }
+  auto copy = remake(model);
+  if constexpr (HasMembers<Model>) copy_values(model, copy);
+  return copy;
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::nn

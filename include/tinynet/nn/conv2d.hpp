@@ -16,8 +16,8 @@ struct Conv2dOptions {
   int stride = 1;     // pixels
   int padding = 0;    // zeros added on each side
   int dilation = 1;   // pixels between taps
-  int groups = 1;
-  bool bias = true;  // pointless before BatchNorm2d, whose shift does the same
+  int groups = 1;     // as many as channels: DepthwiseConv2d is the faster layer
+  bool bias = true;   // pointless before BatchNorm2d, whose shift does the same
   init::Init init = init::pytorch_default();
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <tinynet/nn/conv2d.hpp>
+#include <tinynet/ops/depthwise_conv2d.hpp>
 
 namespace tinynet::inline TINYNET_ABI::nn {
 

@@ -16,18 +16,19 @@ class Layer {
  public:
   template <class L>
   requires(!std::is_same_v<std::remove_cvref_t<L>, Layer>) Layer(L layer)
-      : held_(std::make_unique<Held<L>>(std::move(layer))) {}
+      : held_(new Held<L>(std::move(layer))) {}
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) { return held_->run(x, ctx); }
   void members(Members& m) { held_->members(m); }
-  Layer clone() const { return Layer(held_->clone()); }
+  /// The same layer without values of its own.
+  Layer remake() const { return Layer(held_->remake()); }
 
  private:
   struct Anything {
     virtual ~Anything() = default;
     virtual Variable<T> run(const Variable<T>& x, Context& ctx) = 0;
     virtual void members(Members& m) = 0;
-    virtual std::unique_ptr<Anything> clone() = 0;
+    virtual Anything* remake() const = 0;
   };
   template <class L>
   struct Held final : Anything {
@@ -36,12 +37,12 @@ class Layer {
     void members([[maybe_unused]] Members& m) override {
       if constexpr (HasMembers<L>) layer.members(m);
     }
-    std::unique_ptr<Anything> clone() override { return std::make_unique<Held>(nn::clone(layer)); }
+    Anything* remake() const override { return new Held(nn::remake(layer)); }
     L layer;
   };
-  explicit Layer(std::unique_ptr<Anything> held) : held_(std::move(held)) {}
+  explicit Layer(Anything* held) : held_(held) {}
 
-  std::unique_ptr<Anything> held_;
+  std::unique_ptr<Anything> held_;  // not from make_unique, which would compile one for every layer
 };
 
 /// Runs a part of a model under its name, which observers and errors inside then begin with. Layers

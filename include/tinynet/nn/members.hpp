@@ -28,8 +28,10 @@ class Members {
     std::variant<Parameter<float>*, Parameter<double>*, Tensor<float>*, Tensor<double>*> member;
   };
 
+  /// Implicit, so that functions of models take `const Members&`, are no templates and are compiled
+  /// once.
   template <HasMembers Model>
-  explicit Members(Model& model) {
+  Members(Model& model) {
     model.members(*this);
   }
 
@@ -96,10 +98,6 @@ ParameterList<P> parameters(const Members& members) {
   });
   return list;
 }
-template <class P = float, HasMembers Model>
-ParameterList<P> parameters(Model& model) {
-  return parameters<P>(Members(model));
-}
 
 /// Names all parameters and gives each its first value, drawn from (seed, name): the same for every
 /// model in which a layer has that name and shape, whatever was built before it.
@@ -112,24 +110,18 @@ inline void initialize(const Members& members, std::uint64_t seed) {
     ++state.version;
   });
 }
-template <HasMembers Model>
-void initialize(Model& model, std::uint64_t seed) {
-  initialize(Members(model), seed);
-}
 
 /// The number of values that are trained.
-template <HasMembers Model>
-std::int64_t count_parameters(Model& model) {
+inline std::int64_t count_parameters(const Members& members) {
   std::int64_t total = 0;
-  Members(model).for_parameters([&](const auto&, auto& p) { total += p.value().size(); });
+  members.for_parameters([&](const auto&, auto& p) { total += p.value().size(); });
   return total;
 }
 
 /// What those values take in memory or in a file, in bytes (they are float or double).
-template <HasMembers Model>
-std::int64_t parameter_bytes(Model& model) {
+inline std::int64_t parameter_bytes(const Members& members) {
   std::int64_t total = 0;
-  Members(model).for_parameters([&](const auto&, auto& p) {
+  members.for_parameters([&](const auto&, auto& p) {
     total += p.value().size() * static_cast<std::int64_t>(sizeof(*p.value().data()));
   });
   return total;

@@ -23,7 +23,7 @@ struct Residual {
     m("body", body);
     m("shortcut", shortcut);
   }
-  Residual clone() const { return {body.clone(), shortcut.clone(), drop_path}; }
+  Residual remake() const { return {body.remake(), shortcut.remake(), drop_path}; }
 };
 
 }  // namespace tinynet::inline TINYNET_ABI::nn

@@ -96,17 +96,15 @@ inline void read_state(const io::Safetensors& file, const Members& members,
 }
 
 /// Writes a model to a safetensors file, whole or not at all.
-template <HasMembers Model>
-void save(Model& model, const std::filesystem::path& path) {
+inline void save(const Members& model, const std::filesystem::path& path) {
   io::SafetensorsWriter file;
-  write_state(file, Members(model));
+  write_state(file, model);
   file.write(path);
 }
 
 /// Gives a model the values in a safetensors file; it needs no nn::initialize before.
-template <HasMembers Model>
-void load(Model& model, const std::filesystem::path& path) {
-  read_state(io::Safetensors::open(path), Members(model));
+inline void load(const Members& model, const std::filesystem::path& path) {
+  read_state(io::Safetensors::open(path), model);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::nn

@@ -39,10 +39,10 @@ struct Sequential {
   void members(Members& m) {
     for (auto& [name, layer] : layers) m(name, layer);
   }
-  Sequential clone() const {
-    Sequential copy;
-    for (const auto& [name, layer] : layers) copy.add(name, layer.clone());
-    return copy;
+  Sequential remake() const {
+    Sequential made;
+    for (const auto& [name, layer] : layers) made.add(name, layer.remake());
+    return made;
   }
 };
 

@@ -31,12 +31,11 @@ Variable<T> batch_norm(const Variable<T>& x,              // [..., c]
   for (const auto* each :
        {&gamma.shape(), &beta.shape(), &running_mean.shape(), &running_var.shape()}) {
     if (*each == Shape{c}) continue;
-    throw ShapeError(Message("batch_norm", "input has " + std::to_string(c) +
-                                               " channels, the layer has " +
-                                               std::to_string((*each)[0]))
-                         .fact("input", x.shape(), "(..., c)")
-                         .fact("in", path)
-                         .hint("set BatchNorm2dOptions::channels to " + std::to_string(c)));
+    throw ShapeError(
+        Message("batch_norm", {"input has ", c, " channels, the layer has ", (*each)[0]})
+            .fact("input", x.shape(), "(..., c)")
+            .fact("in", path)
+            .hint({"set BatchNorm2dOptions::channels to ", c}));
   }
   const bool training = ctx.is_training();
   if (training && rows == 1) {

@@ -3,7 +3,6 @@
 #include <tinynet/kernels/conv2d.hpp>
 #include <tinynet/kernels/reduce.hpp>
 #include <tinynet/ops/check.hpp>
-#include <tinynet/ops/depthwise_conv2d.hpp>
 #include <tinynet/ops/window.hpp>
 
 namespace tinynet::inline TINYNET_ABI::ops {
@@ -14,9 +13,16 @@ inline std::uint64_t pack_variant(const kernels::Conv2dGeometry& g) {
   return static_cast<std::uint64_t>(g.stride) | static_cast<std::uint64_t>(g.padding) << 16 |
          static_cast<std::uint64_t>(g.dilation) << 32 | static_cast<std::uint64_t>(g.groups) << 48;
 }
+/// The kernels here are made for many channels a group. Going over to the depthwise ones behind the
+/// caller's back would compile them into every program: a tenth of the time of a small one.
+inline void note_depthwise(const kernels::Conv2dGeometry& g) {
+  if (g.groups == 1 || g.groups != g.ic || g.groups != g.oc || !tracing()) return;
+  trace("conv2d: one channel a group, depthwise_conv2d computes the same 10 to 30 times faster");
+}
 }  // namespace detail
 
-/// Two-dimensional cross-correlation, channels last.
+/// Two-dimensional cross-correlation, channels last. With one channel a group, depthwise_conv2d is
+/// the same function, 10 to 30 times faster.
 ///   y[n, oh, ow, oc] = bias[oc] + sum_{kh, kw, ic} x[n, oh*s - p + kh*d, ow*s - p + kw*d, ic]
 ///                                                  * w[oc, kh, kw, ic]
 /// with stride s, padding p, dilation d.
@@ -28,10 +34,7 @@ Variable<T> conv2d(const Variable<T>& x,            // [n, h, w, ic]
                    Window window,                   // stride, padding, dilation, groups
                    Context& ctx) {                  // -> [n, oh, ow, oc]
   const auto g = conv2d_geometry("conv2d", x.shape(), w, bias, window, ctx);
-  if (g.groups == g.ic && g.groups == g.oc && g.groups > 1) {
-    return depthwise_conv2d(x, w, bias, window, ctx);
-  }
-
+  detail::note_depthwise(g);
   Tensor<T> y({g.n, g.oh, g.ow, g.oc});
   const auto& forward = kernels::conv2d_forward<T>(g);
   Buffer storage;

@@ -19,13 +19,12 @@ Variable<T> linear(const Variable<T>& x,            // [n, in]
   require_elements("linear", x.shape(), path);
   const std::int64_t n = x.shape()[0], in = x.shape()[1], out = w.shape()[0];
   if (w.shape() != Shape{out, in}) {
-    throw ShapeError(Message("linear", "input has " + std::to_string(in) +
-                                           " features, weight expects " +
-                                           std::to_string(w.shape()[-1]))
-                         .fact("input", x.shape(), "(n, in)")
-                         .fact("weight", w.shape(), "(out, in)")
-                         .fact("in", path)
-                         .hint("set LinearOptions::in to " + std::to_string(in)));
+    throw ShapeError(
+        Message("linear", {"input has ", in, " features, weight expects ", w.shape()[-1]})
+            .fact("input", x.shape(), "(n, in)")
+            .fact("weight", w.shape(), "(out, in)")
+            .fact("in", path)
+            .hint({"set LinearOptions::in to ", in}));
   }
   if (bias && bias.shape() != Shape{out}) {
     throw ShapeError(Message("linear", "the bias does not fit the weight")

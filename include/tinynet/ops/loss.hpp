@@ -67,9 +67,9 @@ Variable<accumulate_t<T>> cross_entropy(const Variable<T>& logits,           // 
   for (std::int64_t i = 0; i < n; ++i) {
     const auto label = labels.data()[i];
     if (label >= 0 && label < k) continue;
-    throw ShapeError(Message("cross_entropy", "label " + std::to_string(label) + " is out of range")
-                         .fact("expected", "0 to " + std::to_string(k - 1))
-                         .fact("at", "row " + std::to_string(i) + " of the batch")
+    throw ShapeError(Message("cross_entropy", {"label ", label, " is out of range"})
+                         .fact("expected", {"0 to ", k - 1})
+                         .fact("at", {"row ", i, " of the batch"})
                          .hint("give the last layer as many outputs as there are classes"));
   }
   return detail::cross_entropy(logits, labels, options, ctx);

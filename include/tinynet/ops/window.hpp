@@ -21,14 +21,14 @@ kernels::Conv2dGeometry conv2d_geometry(const char* op, const Shape& x, const We
   const auto path = where(ctx, weight);
   const auto& w = weight.shape();
   require_axes(op, x, 4, "(n, h, w, ic)", path);
-  const auto fail = [&](const std::string& what) {
+  const auto* channels =
+      std::string_view(op) == "conv2d" ? "Conv2dOptions::in" : "DepthwiseConv2dOptions::channels";
+  const auto fail = [&](const Text& what) {
     return Message(op, what)
         .fact("input", x, "(n, h, w, ic)")
         .fact("weight", w, "(oc, kh, kw, ic / groups)")
         .fact("in", path);
   };
-  const std::string options =
-      std::string(op) == "conv2d" ? "Conv2dOptions" : "DepthwiseConv2dOptions";
   if (w.axes() != 4) throw ShapeError(fail("the weight needs 4 axes"));
   if (window.stride < 1 || window.dilation < 1 || window.groups < 1 || window.padding < 0) {
     throw ShapeError(fail("stride, dilation and groups are at least 1, padding at least 0")
@@ -38,14 +38,12 @@ kernels::Conv2dGeometry conv2d_geometry(const char* op, const Shape& x, const We
                          .fact("groups", window.groups));
   }
   if (x[3] != w[3] * window.groups) {
-    throw ShapeError(fail("input has " + std::to_string(x[3]) + " channels, weight expects " +
-                          std::to_string(w[3] * window.groups))
-                         .hint("set " + options + "::" + (options[0] == 'D' ? "channels" : "in") +
-                               " to " + std::to_string(x[3])));
+    throw ShapeError(fail({"input has ", x[3], " channels, weight expects ", w[3] * window.groups})
+                         .hint({"set ", channels, " to ", x[3]}));
   }
   if (w[0] % window.groups != 0) {
-    throw ShapeError(fail(std::to_string(w[0]) + " output channels cannot be shared by " +
-                          std::to_string(window.groups) + " groups"));
+    throw ShapeError(
+        fail({w[0], " output channels cannot be shared by ", window.groups, " groups"}));
   }
   if (bias && bias.shape() != Shape{w[0]}) {
     throw ShapeError(fail("the bias does not fit the weight").fact("bias", bias.shape()));

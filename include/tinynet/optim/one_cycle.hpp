@@ -14,12 +14,12 @@ struct OneCycleOptions {
   Required<std::int64_t> total_steps;  // epochs * steps per epoch
   double pct_start = 0.3;              // the share of the steps, 0 to 1, in which lr rises
   Anneal anneal = Anneal::cosine;
-  bool cycle_momentum = true;          // momentum falls while lr rises, and the other way round
+  bool cycle_momentum = true;  // momentum falls while lr rises, and the other way round
   double base_momentum = 0.85;
   double max_momentum = 0.95;
-  double div_factor = 25;              // lr begins at max_lr / div_factor
-  double final_div_factor = 1e4;       // and ends at max_lr / div_factor / final_div_factor
-  bool three_phase = false;            // down to where it began in as many steps, then to the end
+  double div_factor = 25;         // lr begins at max_lr / div_factor
+  double final_div_factor = 1e4;  // and ends at max_lr / div_factor / final_div_factor
+  bool three_phase = false;       // down to where it began in as many steps, then to the end
 };
 
 /// Up to max_lr and down to almost nothing (Smith and Topin 2018): PyTorch's OneCycleLR, whose step
@@ -44,7 +44,7 @@ inline Schedule one_cycle(const OneCycleOptions& o) {
     const std::int64_t total = o.total_steps;
     if (step >= total) {
       throw StateError(Message("one_cycle", "the step is beyond the last")
-                           .fact("expected", "0 to " + std::to_string(total - 1))
+                           .fact("expected", {"0 to ", total - 1})
                            .fact("came", step)
                            .hint("set total_steps to epochs * steps per epoch"));
     }

@@ -24,8 +24,7 @@ namespace tinynet::inline TINYNET_ABI::optim {
 class Schedule {
  public:
   template <std::invocable<std::int64_t> F>
-    requires(!std::same_as<F, Schedule>)
-  Schedule(F f)
+  requires(!std::same_as<F, Schedule>) Schedule(F f)
       : f_([f = std::move(f)](std::int64_t step) {
           if constexpr (std::is_arithmetic_v<decltype(f(step))>) {
             return StepSettings{.lr = static_cast<double>(f(step))};
@@ -44,10 +43,10 @@ class Schedule {
 };
 
 namespace detail {
-inline void require_lr(const std::string& who, const std::string& setting, double lr) {
+inline void require_lr(const char* who, const Text& setting, double lr) {
   require_setting(lr >= 0 && std::isfinite(lr), who, setting, lr, "a finite number, 0 or more");
 }
-inline void require_steps(const std::string& who, const std::string& setting, std::int64_t steps) {
+inline void require_steps(const char* who, const Text& setting, std::int64_t steps) {
   require_setting(steps > 0, who, setting, static_cast<double>(steps), "1 or more");
 }
 inline double cosine_between(double start, double end, double fraction) {
@@ -149,7 +148,7 @@ struct Stage {
 inline Schedule sequential(const std::vector<Stage>& stages) {
   if (stages.empty()) throw StateError(Message("sequential", "there is no stage"));
   for (std::size_t i = 0; i + 1 < stages.size(); ++i) {
-    detail::require_steps("sequential", "steps of stage " + std::to_string(i), stages[i].steps);
+    detail::require_steps("sequential", {"steps of stage ", i}, stages[i].steps);
   }
   return [stages](std::int64_t step) {
     std::size_t i = 0;

@@ -36,7 +36,7 @@ void require_trainable(const std::string& who, const ParameterList<P>& parameter
   if (any) return;
   Message message(who, "there is no parameter to train");
   if (parameters.size() == 0) throw StateError(message.hint("pass nn::parameters(model)"));
-  message.fact("came", std::to_string(parameters.size()) + " parameters, all frozen");
+  message.fact("came", {parameters.size(), " parameters, all frozen"});
   throw StateError(message.hint("set `trainable` of some, or make the optimizer later"));
 }
 
@@ -49,7 +49,7 @@ template <class P>
     message.fact("there is", parameters[i]->name);
   }
   if (parameters.size() > 3) {
-    message.fact("there is", std::to_string(parameters.size() - 3) + " more");
+    message.fact("there is", {parameters.size() - 3, " more"});
   }
   message.hint("a parameter is in the first group that matches it; frozen ones are in none");
   throw StateError(message);

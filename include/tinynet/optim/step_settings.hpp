@@ -1,7 +1,6 @@
 #pragma once
 
 #include <optional>
-#include <string>
 
 #include <tinynet/core/error.hpp>
 
@@ -14,10 +13,10 @@ struct StepSettings {
 };
 
 /// Throws StateError unless `ok`; write `ok` such that it is false for NaN.
-inline void require_setting(bool ok, const std::string& who, const std::string& setting,
-                            double came, const std::string& expected) {
+inline void require_setting(bool ok, const char* who, const Text& setting, double came,
+                            const char* expected) {
   if (ok) return;
-  throw StateError(Message(who, setting + " is out of range")
+  throw StateError(Message(who, {setting.string(), " is out of range"})
                        .fact("expected", expected)
                        .fact("came", came));
 }

@@ -69,7 +69,7 @@ class Shape {
   std::size_t index(int axis) const {
     const int i = axis < 0 ? axis + axes_ : axis;
     if (i < 0 || i >= axes_) {
-      throw ShapeError(Message("shape", "no axis " + std::to_string(axis)).fact("shape", *this));
+      throw ShapeError(Message("shape", {"no axis ", axis}).fact("shape", *this));
     }
     return static_cast<std::size_t>(i);
   }

@@ -39,7 +39,7 @@ class Tensor {
     Tensor tensor(shape);
     if (std::int64_t(values.size()) != tensor.size()) {
       throw ShapeError(Message("Tensor::from", "the values do not fill the shape")
-                           .fact("shape", shape, std::to_string(tensor.size()) + " elements")
+                           .fact("shape", shape, {tensor.size(), " elements"})
                            .fact("came", values.size(), "values"));
     }
     std::copy(values.begin(), values.end(), tensor.data());
@@ -93,17 +93,16 @@ class Tensor {
   Tensor reshape(const Shape& shape) const {
     if (shape.elements() != size_) {
       throw ShapeError(Message("reshape", "the number of elements would change")
-                           .fact("from", shape_, std::to_string(size_) + " elements")
-                           .fact("to", shape, std::to_string(shape.elements()) + " elements"));
+                           .fact("from", shape_, {size_, " elements"})
+                           .fact("to", shape, {shape.elements(), " elements"}));
     }
     return Tensor(buffer_, offset_, shape);
   }
   /// Elements [begin, end) of the outermost axis. Shares storage.
   Tensor rows(std::int64_t begin, std::int64_t end) const {
     if (begin < 0 || end < begin || end > shape_[0]) {
-      throw ShapeError(Message("rows", "no such rows")
-                           .fact("rows", std::to_string(begin) + " to " + std::to_string(end))
-                           .fact("shape", shape_));
+      throw ShapeError(
+          Message("rows", "no such rows").fact("rows", {begin, " to ", end}).fact("shape", shape_));
     }
     auto shape = shape_;
     const std::int64_t row = shape[0] ? size_ / shape[0] : 0;
@@ -138,8 +137,7 @@ class Tensor {
     }
     for (const auto i : index) {
       if (i < 0 || i >= shape_[axis]) {
-        throw ShapeError(Message("element", "index " + std::to_string(i) +
-                                                " is out of range on axis " + std::to_string(axis))
+        throw ShapeError(Message("element", {"index ", i, " is out of range on axis ", axis})
                              .fact("shape", shape_));
       }
       at = at * shape_[axis++] + i;

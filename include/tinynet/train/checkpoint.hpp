@@ -7,6 +7,7 @@
 #include <tinynet/io/safetensors.hpp>
 #include <tinynet/io/safetensors_writer.hpp>
 #include <tinynet/nn/save.hpp>
+#include <tinynet/optim/optimizer.hpp>
 
 namespace tinynet::inline TINYNET_ABI::train {
 
@@ -14,11 +15,12 @@ namespace tinynet::inline TINYNET_ABI::train {
 /// optimizer's state behind `optimizer.` and the number of finished epochs in its metadata. The
 /// random numbers of a run are functions of (seed, epoch, step), so nothing else has to be kept.
 /// The file is replaced whole or not at all.
-template <nn::HasMembers Model, class Optimizer>
-void save_checkpoint(const std::filesystem::path& path, Model& model, const Optimizer& optimizer,
-                     std::int64_t epochs, const std::map<std::string, std::string>& metadata = {}) {
+template <class P>
+void save_checkpoint(const std::filesystem::path& path, const nn::Members& model,
+                     const optim::Optimizer<P>& optimizer, std::int64_t epochs,
+                     const std::map<std::string, std::string>& metadata = {}) {
   io::SafetensorsWriter file;
-  nn::write_state(file, nn::Members(model), "model.");
+  nn::write_state(file, model, "model.");
   optimizer.visit_state(
       [&](const std::string& name, const auto& tensor) { file.add("optimizer." + name, tensor); });
   for (const auto& [key, value] : metadata) file.metadata(key, value);
@@ -28,9 +30,9 @@ void save_checkpoint(const std::filesystem::path& path, Model& model, const Opti
 
 /// Reads it back and returns the number of finished epochs. Throws StateError where the model
 /// differs, DataError where the file is damaged or is no checkpoint.
-template <nn::HasMembers Model, class Optimizer>
-std::int64_t load_checkpoint(const std::filesystem::path& path, Model& model,
-                             const Optimizer& optimizer) {
+template <class P>
+std::int64_t load_checkpoint(const std::filesystem::path& path, const nn::Members& model,
+                             const optim::Optimizer<P>& optimizer) {
   const auto file = io::Safetensors::open(path);
   const auto found = file.metadata().find("epochs");
   if (found == file.metadata().end()) {
@@ -39,7 +41,7 @@ std::int64_t load_checkpoint(const std::filesystem::path& path, Model& model,
                         .fact("missing", "epochs in its metadata")
                         .hint("for a file with a model alone use nn::load"));
   }
-  nn::read_state(file, nn::Members(model), "model.");
+  nn::read_state(file, model, "model.");
   optimizer.visit_state(
       [&](const std::string& name, auto tensor) { file.read("optimizer." + name, tensor.span()); });
   return std::stoll(found->second);

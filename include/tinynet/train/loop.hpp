@@ -19,12 +19,12 @@ namespace tinynet::inline TINYNET_ABI::train {
 
 /// What one epoch came to.
 struct EpochResult {
-  std::int64_t epoch = 0;                // counted from 0
-  double loss = 0, accuracy = 0;         // on the training batches, while the model changed
+  std::int64_t epoch = 0;                     // counted from 0
+  double loss = 0, accuracy = 0;              // on the training batches, while the model changed
   std::optional<Evaluation> validation = {};  // afterwards
-  std::optional<double> lr = {};         // of the last step, where a schedule gave it
-  double seconds = 0;                    // of the steps
-  std::int64_t samples = 0;              // trained on
+  std::optional<double> lr = {};              // of the last step, where a schedule gave it
+  double seconds = 0;                         // of the steps
+  std::int64_t samples = 0;                   // trained on
 };
 
 using History = std::vector<EpochResult>;
@@ -115,12 +115,13 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
     result.accuracy = accuracy.value();
     result.seconds = progress.seconds();
     result.samples = accuracy.total();
-    std::vector<Metric> metrics{{"loss", result.loss}, {"acc", result.accuracy}};
+    const Metric seen_loss{"loss", result.loss}, seen_accuracy{"acc", result.accuracy};
     if (options.validation) {
       result.validation = evaluate(model, *options.validation);
-      metrics.push_back({"val_acc", result.validation->accuracy});
+      progress.finish({seen_loss, seen_accuracy, {"val_acc", result.validation->accuracy}});
+    } else {
+      progress.finish({seen_loss, seen_accuracy});
     }
-    progress.finish(metrics);
     history.push_back(result);
     if (options.on_epoch && !options.on_epoch(result)) break;
   }

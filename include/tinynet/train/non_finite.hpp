@@ -54,8 +54,7 @@ std::optional<NonFinite> find_non_finite(Model& model, const ParameterList<P>& p
                                                      std::int64_t epoch, std::int64_t batch,
                                                      const std::optional<NonFinite>& found) {
   Message message("fit", std::isnan(loss) ? "the loss is NaN" : "the loss is infinite");
-  message.fact("step", step + 1,
-               "epoch " + std::to_string(epoch + 1) + ", batch " + std::to_string(batch + 1));
+  message.fact("step", step + 1, {"epoch ", epoch + 1, ", batch ", batch + 1});
   if (found) message.fact(found->what.c_str(), found->where, found->note);
   throw StateError(message.hint("lower the learning rate, or let it warm up"));
 }
