@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include <tinynet/kernels/conv2d/amx.hpp>
 #include <tinynet/kernels/conv2d/contract.hpp>
 #include <tinynet/kernels/conv2d/reference.hpp>
 #include <tinynet/kernels/conv2d/simd.hpp>
@@ -14,18 +15,42 @@ inline constexpr std::array conv2d_forward_versions = {
     conv2d_forward_simd<T>,
     conv2d_forward_reference<T>,
 };
+#ifdef TINYNET_AMX
+template <>
+inline constexpr std::array conv2d_forward_versions<bfloat16> = {
+    conv2d_forward_amx,
+    conv2d_forward_simd<bfloat16>,
+    conv2d_forward_reference<bfloat16>,
+};
+#endif
 
 template <Scalar T>
 inline constexpr std::array conv2d_backward_input_versions = {
     conv2d_backward_input_simd<T>,
     conv2d_backward_input_reference<T>,
 };
+#ifdef TINYNET_AMX
+template <>
+inline constexpr std::array conv2d_backward_input_versions<bfloat16> = {
+    conv2d_backward_input_amx,
+    conv2d_backward_input_simd<bfloat16>,
+    conv2d_backward_input_reference<bfloat16>,
+};
+#endif
 
 template <Scalar T>
 inline constexpr std::array conv2d_backward_weight_versions = {
     conv2d_backward_weight_simd<T>,
     conv2d_backward_weight_reference<T>,
 };
+#ifdef TINYNET_AMX
+template <>
+inline constexpr std::array conv2d_backward_weight_versions<bfloat16> = {
+    conv2d_backward_weight_amx,
+    conv2d_backward_weight_simd<bfloat16>,
+    conv2d_backward_weight_reference<bfloat16>,
+};
+#endif
 
 /// The version that serves this shape; its `packed_bytes`, `pack` and `run` belong together.
 template <Scalar T>

@@ -3,48 +3,12 @@
 #include <tinynet/core/amx.hpp>
 #include <tinynet/core/cpu.hpp>
 #include <tinynet/kernels/gemm/amx_pack.hpp>
+#include <tinynet/kernels/gemm/amx_product.hpp>
 #include <tinynet/kernels/gemm/blocked.hpp>
 
 #ifdef TINYNET_AMX
 
 namespace tinynet::inline TINYNET_ABI::amx {
-
-/// sums[32][32] = or += A[32][depth] * B[depth][32] from packed strips; depth a multiple of 32.
-/// Two tiles of A and two of B feed four accumulators: four loads hide behind four products. Needs
-/// a TileSection.
-TINYNET_TARGET_AMX inline void product_32x32(float* sums, const bfloat16* a, const bfloat16* b,
-                                             std::int64_t depth, bool accumulate) {
-  constexpr int row_bytes = 32 * sizeof(float);
-  if (accumulate) {
-    finish_stores();
-    _tile_loadd(0, sums, row_bytes);
-    _tile_loadd(1, sums + 16, row_bytes);
-    _tile_loadd(2, sums + 16 * 32, row_bytes);
-    _tile_loadd(3, sums + 16 * 32 + 16, row_bytes);
-  } else {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  }
-  for (std::int64_t p = 0; p < depth; p += tile_depth) {
-    _tile_loadd(4, a, 64);
-    _tile_loadd(6, b, 64);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(7, b + tile_elements, 64);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, a + tile_elements, 64);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-    a += 2 * tile_elements;
-    b += 2 * tile_elements;
-  }
-  _tile_stored(0, sums, row_bytes);
-  _tile_stored(1, sums + 16, row_bytes);
-  _tile_stored(2, sums + 16 * 32, row_bytes);
-  _tile_stored(3, sums + 16 * 32 + 16, row_bytes);
-  finish_stores();
-}
 
 /// Writes 16 sums, of which `mask` selects some, as float or bfloat16.
 TINYNET_TARGET_AMX inline void store_16(float* to, const float* sums, const float* bias,
@@ -108,7 +72,8 @@ struct AmxTile {
   }
   static void product(float* tile, const bfloat16* a, const bfloat16* b, std::int64_t depth,
                       bool accumulate) {
-    amx::product_32x32(tile, a, b, depth, accumulate);
+    const amx::Step whole;
+    amx::sum_steps<2, 2>(tile, a, b, &whole, 1, depth / amx::tile_depth, accumulate);
   }
   template <class C>
   static void store(Matrix<C> c, const float* tile, const float* bias, Store how) {

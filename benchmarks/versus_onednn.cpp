@@ -1,0 +1,207 @@
+// Convolutions of tinynet and of oneDNN, alternately in one process on separate buffers: every
+// distinct layer of V7 (a ResNet of blocks 2-3-3-2 and widths 64 to 512, one channel, 28 x 28, batch
+// 256) and those of the depthwise net (batch 128), forward, input gradient, weight gradient. Packing
+// of weights is outside on both sides; copies, conversions and plain fp32 weight gradients inside.
+// Run: ./versus_onednn [--precision fp32|bf16|fp16] [--threads N] [--layers TEXT]
+// ONEDNN_MAX_CPU_ISA=AVX2 holds oneDNN to AVX2. fp16 is compared with our own fp32: oneDNN has none.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <tinynet/kernels/conv2d.hpp>
+#include <tinynet/kernels/depthwise_conv2d.hpp>
+#include <tinynet/tensor.hpp>
+
+#include "onednn_convolution.hpp"
+#include "peaks.hpp"
+
+using namespace tinynet;
+
+namespace {
+
+struct Layer {
+  std::string name;
+  kernels::Conv2dGeometry g;
+  int in_v7 = 0;           // how often V7 has it
+  bool first = false;      // nobody asks for its input gradient
+  bool depthwise = false;
+};
+
+Layer layer(const std::string& name, std::int64_t n, std::int64_t size, std::int64_t ic,
+            std::int64_t oc, std::int64_t kernel, std::int64_t stride, int in_v7 = 0,
+            bool first = false, bool depthwise = false) {
+  kernels::Conv2dGeometry g{.n = n, .h = size, .w = size, .ic = ic, .oc = oc, .kh = kernel,
+                            .kw = kernel, .stride = stride, .padding = kernel / 2,
+                            .groups = depthwise ? ic : 1};
+  g.oh = kernels::window_output(g.h, g.kh, g.stride, g.padding, g.dilation);
+  g.ow = kernels::window_output(g.w, g.kw, g.stride, g.padding, g.dilation);
+  return {name, g, in_v7, first, depthwise};
+}
+
+std::vector<Layer> layers() {
+  return {
+      layer("1 -> 64 at 28", 256, 28, 1, 64, 3, 1, 1, true),
+      layer("64 -> 64 at 28", 256, 28, 64, 64, 3, 1, 4),
+      layer("64 -> 128 /2 at 28", 256, 28, 64, 128, 3, 2, 1),
+      layer("1x1 64 -> 128 /2 at 28", 256, 28, 64, 128, 1, 2, 1),
+      layer("128 -> 128 at 14", 256, 14, 128, 128, 3, 1, 5),
+      layer("128 -> 256 /2 at 14", 256, 14, 128, 256, 3, 2, 1),
+      layer("1x1 128 -> 256 /2 at 14", 256, 14, 128, 256, 1, 2, 1),
+      layer("256 -> 256 at 7", 256, 7, 256, 256, 3, 1, 5),
+      layer("256 -> 512 /2 at 7", 256, 7, 256, 512, 3, 2, 1),
+      layer("1x1 256 -> 512 /2 at 7", 256, 7, 256, 512, 1, 2, 1),
+      layer("512 -> 512 at 4", 256, 4, 512, 512, 3, 1, 3),
+      layer("depthwise 20 at 32", 128, 32, 20, 20, 3, 1, 0, false, true),
+      layer("depthwise 40 at 16", 128, 16, 40, 40, 3, 1, 0, false, true),
+      layer("depthwise 160 at 4", 128, 4, 160, 160, 3, 1, 0, false, true),
+      layer("1x1 20 -> 20 at 32", 128, 32, 20, 20, 1, 1),
+      layer("1x1 160 -> 160 at 4", 128, 4, 160, 160, 1, 1),
+  };
+}
+
+/// Our passes of a layer.
+template <Scalar T>
+onednn::Convolution ours(const Layer& layer) {
+  using P = param_t<T>;
+  const auto& g = layer.g;
+  const auto x = Tensor<T>::normal({g.n, g.h, g.w, g.ic}, {1});
+  const auto dy = Tensor<T>::normal({g.n, g.oh, g.ow, g.oc}, {2});
+  const auto w = Tensor<P>::normal({g.oc, g.kh, g.kw, g.ic / g.groups}, {3});
+  const Tensor<T> y(dy.shape()), dx(x.shape());
+  const Tensor<P> dw(w.shape());
+  const auto all = [](auto tensor) { return std::span(tensor.data(), tensor.span().size()); };
+  if (layer.depthwise) {
+    return {[=] { kernels::depthwise_forward<T>(g).run(all(y), x.span(), w.span(), {}, g); },
+            [=] {
+              kernels::depthwise_backward_input<T>(g).run(all(dx), Store::overwrite, dy.span(),
+                                                          w.span(), g);
+            },
+            [=] {
+              kernels::depthwise_backward_weight<T>(g).run(all(dw), Store::overwrite, dy.span(),
+                                                           x.span(), g);
+            }};
+  }
+  const auto& forward = kernels::conv2d_forward<T>(g);
+  const auto& input = kernels::conv2d_backward_input<T>(g);
+  const auto pack = [&](const auto& version) {
+    Buffer packed(static_cast<std::size_t>(version.packed_bytes(g)));
+    version.pack(packed.data(), w.span(), g);
+    return packed;
+  };
+  const auto forward_weights = pack(forward), input_weights = pack(input);
+  return {[=, &forward] { forward.run(all(y), x.span(), forward_weights.data(), {}, g); },
+          [=, &input] {
+            input.run(all(dx), Store::overwrite, dy.span(), input_weights.data(), g);
+          },
+          [=] {
+            kernels::conv2d_backward_weight<T>(g).run(all(dw), Store::overwrite, dy.span(),
+                                                      x.span(), g);
+          }};
+}
+
+double seconds(const std::function<void()>& f, int calls) {
+  using clock = std::chrono::steady_clock;
+  const auto start = clock::now();
+  for (int i = 0; i < calls; ++i) f();
+  return std::chrono::duration<double>(clock::now() - start).count() / calls;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+struct Times {
+  double ours, theirs;
+};
+
+/// Medians of nine pairs, in turn; short calls are repeated to fill some milliseconds.
+Times compare(const std::function<void()>& mine, const std::function<void()>& other) {
+  seconds(mine, 1);
+  seconds(other, 1);
+  const auto calls = [](double once) {
+    return std::clamp(static_cast<int>(3e-3 / once), 1, 100);
+  };
+  const int mine_calls = calls(seconds(mine, 2)), other_calls = calls(seconds(other, 2));
+  std::vector<double> first, second;
+  for (int pair = 0; pair < 9; ++pair) {
+    first.push_back(seconds(mine, mine_calls));
+    second.push_back(seconds(other, other_calls));
+  }
+  return {median(first), median(second)};
+}
+
+struct Options {
+  std::string precision = "bf16", layers;
+};
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (!std::strcmp(argv[i], "--precision")) options.precision = argv[i + 1];
+    else if (!std::strcmp(argv[i], "--threads")) set_num_threads(std::atoi(argv[i + 1]));
+    else if (!std::strcmp(argv[i], "--layers")) options.layers = argv[i + 1];
+  }
+  const bool known = options.precision == "fp32" || options.precision == "bf16" ||
+                     options.precision == "fp16";
+  if (argc % 2 == 0 || !known) {
+    std::fprintf(stderr, "usage: %s [--precision fp32|bf16|fp16] [--threads N] [--layers TEXT]\n",
+                 argv[0]);
+    std::exit(2);
+  }
+  return options;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto options = parse(argc, argv);
+  const bool half = options.precision == "fp16", brain = options.precision == "bf16";
+  const auto& peaks = benchmarks::peaks();
+  const double peak = brain && peaks.bfloat16_operations > 0 ? peaks.bfloat16_operations
+                                                             : peaks.float_operations;
+  std::printf("%s\npeak %.2f TFLOP/s, copy %.1f GB/s\n\n", cpu_report().c_str(), peak * 1e-12,
+              peaks.copy_bytes * 1e-9);
+  std::printf("%-24s %-7s %9s %9s %7s %9s %7s\n", options.precision.c_str(), "pass", "ours ms",
+              half ? "fp32 ms" : "oneDNN ms", "ratio", "TFLOP/s", "% peak");
+  double total_ours = 0, total_theirs = 0, weight_ours = 0, weight_theirs = 0, log_sum = 0;
+  double small_ours = 0, small_theirs = 0;
+  int count = 0;
+  for (const auto& each : layers()) {
+    if (each.name.find(options.layers) == std::string::npos) continue;
+    const auto mine = brain  ? ours<bfloat16>(each)
+                      : half ? ours<float16>(each)
+                             : ours<float>(each);
+    const auto other = half ? ours<float>(each)
+                            : onednn::convolution(each.g, brain ? onednn::Precision::bfloat16
+                                                                : onednn::Precision::float32);
+    const auto pass = [&](const char* name, const auto& f, const auto& g, bool weight) {
+      const auto t = compare(f, g);
+      const double rate = 2 * static_cast<double>(each.g.macs()) / t.ours;
+      std::printf("%-24s %-7s %9.3f %9.3f %7.2f %9.3f %7.1f\n", each.name.c_str(), name,
+                  t.ours * 1e3, t.theirs * 1e3, t.theirs / t.ours, rate * 1e-12,
+                  100 * rate / peak);
+      std::fflush(stdout);
+      total_ours += each.in_v7 * t.ours;
+      total_theirs += each.in_v7 * t.theirs;
+      if (weight) weight_ours += each.in_v7 * t.ours, weight_theirs += each.in_v7 * t.theirs;
+      if (!each.in_v7) small_ours += t.ours, small_theirs += t.theirs;
+      log_sum += std::log(t.theirs / t.ours);
+      ++count;
+    };
+    pass("forward", mine.forward, other.forward, false);
+    if (!each.first) pass("input", mine.backward_input, other.backward_input, false);
+    pass("weight", mine.backward_weight, other.backward_weight, true);
+  }
+  std::printf("\nV7: ours %.1f ms, theirs %.1f ms\ntotal ratio %.2f\nweight gradient ratio %.2f\n",
+              total_ours * 1e3, total_theirs * 1e3, total_theirs / total_ours,
+              weight_theirs / weight_ours);
+  std::printf("depthwise net ratio %.2f\ngeomean ratio %.2f\n", small_theirs / small_ours,
+              std::exp(log_sum / count));
+}
