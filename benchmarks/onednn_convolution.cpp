@@ -17,7 +17,7 @@ struct Shapes {
   memory::dims x, w, bias, y, strides, dilates, padding;
   bool grouped = false;
 
-  explicit Shapes(const kernels::Conv2dGeometry& g) {
+  explicit Shapes(const Geometry& g) {
     x = {g.n, g.ic, g.h, g.w};
     y = {g.n, g.oc, g.oh, g.ow};
     grouped = g.groups > 1;
@@ -50,7 +50,7 @@ std::function<void()> call(const dnnl::primitive& primitive, dnnl::stream stream
 
 }  // namespace
 
-Convolution convolution(const kernels::Conv2dGeometry& g, Precision precision) {
+Convolution convolution(const Geometry& g, Precision precision) {
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   const dnnl::stream stream(engine);
   const Shapes s(g);

@@ -1,13 +1,19 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 
-#include <tinynet/kernels/conv2d/contract.hpp>
-
-/// oneDNN's convolutions, behind a header of their own.
+/// oneDNN's convolutions, behind a header that knows neither its types nor ours: whoever includes it
+/// may be built for another instruction set.
 namespace tinynet::onednn {
 
 enum class Precision { float32, bfloat16 };
+
+struct Geometry {
+  std::int64_t n, h, w, ic;   // input
+  std::int64_t oh, ow, oc;    // output
+  std::int64_t kh, kw, stride, padding, dilation, groups;
+};
 
 /// The passes of one convolution on buffers of its own, each with whatever layout oneDNN likes best
 /// and weights reordered before. The weight gradient includes what turns its result into plain fp32
@@ -16,6 +22,6 @@ struct Convolution {
   std::function<void()> forward, backward_input, backward_weight;
 };
 
-Convolution convolution(const kernels::Conv2dGeometry& g, Precision precision);
+Convolution convolution(const Geometry& g, Precision precision);
 
 }  // namespace tinynet::onednn
