@@ -2,7 +2,8 @@
 # Builds and tests every supported kind of build, GCC and Clang, each with the kernels limited to the
 # reference, to simd and not at all (ctest has an entry for each). Run before a release; takes hours
 # on two cores. Prints a table at its end.
-# Usage: scripts/test_matrix.sh [regular expression]      for example gcc, clang-portable, v3
+# AArch64 comes last, a shorter list under qemu.
+# Usage: scripts/test_matrix.sh [regular expression]      for example gcc, clang-portable, v3, aarch64
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
@@ -25,4 +26,5 @@ for compiler in gcc clang; do
     stage "$compiler-$preset" one_build "$compiler" "$preset"
   done
 done
+[[ aarch64 =~ ${1:-} ]] && stage aarch64 scripts/test_aarch64.sh
 stages_table

@@ -67,34 +67,41 @@ TINYNET_TARGET_AMX inline void fold_windows(bfloat16* to, const Source& s, std::
                                             std::int64_t count) {
   const auto& g = *s.window;
   const auto length = g.kw * g.ic, chunks = pieces(s.count, depth);
+  struct Row {                 // of a window, as far as it lies in a chunk
+    const bfloat16* pixels;    // the image's row
+    std::int64_t at;           // where it begins in the chunk, may be negative
+    std::uint32_t mask;        // of the elements of the chunk that it fills
+  };
+  // `first` to `last` are the elements of the row that lie in the image.
+  const auto mask_of = [](std::int64_t at, std::int64_t first, std::int64_t last) {
+    const auto begin = std::max<std::int64_t>(at + first, 0);
+    const auto end = std::min<std::int64_t>(at + last, depth);
+    return begin < end ? (~0u >> (32 - (end - begin))) << begin : 0u;
+  };
+  Scratch scratch;
+  const auto window = scratch.take<Row>(g.kh);
   for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+    std::size_t rows = 0;
+    for (std::int64_t i = 0; i < g.kh; ++i) {
+      const auto y = row * g.stride - g.padding + i * g.dilation, at = i * length - chunk * depth;
+      const auto mask = mask_of(at, 0, length);
+      if (y < 0 || y >= g.h || !mask) continue;
+      window[rows++] = {s.data + (image * g.h + y) * g.w * g.ic, at, mask};
+    }
     bfloat16* line = to + chunk * depth;
     for (std::int64_t x = col; x < col + count; ++x, line += chunks * depth) {
-      _mm512_store_si512(line, _mm512_setzero_si512());
-    }
-    for (std::int64_t i = 0; i < g.kh; ++i) {
-      const auto y = row * g.stride - g.padding + i * g.dilation;
-      const auto at = i * length - chunk * depth;  // where this row of a window lies in its line
-      if (y < 0 || y >= g.h || at >= depth || at + length <= 0) continue;
-      const bfloat16* pixels = s.data + (image * g.h + y) * g.w * g.ic;
-      // Elements outside a mask are not touched, wherever the pointer would take them.
-      const auto mask_of = [&](std::int64_t first, std::int64_t last) {
-        const auto begin = std::max<std::int64_t>(at + first, 0);
-        const auto end = std::min<std::int64_t>(at + last, depth);
-        return begin < end ? (~0u >> (32 - (end - begin))) << begin : 0u;
-      };
-      const auto whole = mask_of(0, length);
-      line = to + chunk * depth;
-      for (std::int64_t x = col; x < col + count; ++x, line += chunks * depth) {
-        const auto start = (x * g.stride - g.padding) * g.ic;
-        auto mask = whole;
-        if (start < 0 || start + length > g.w * g.ic || x >= g.ow) {
-          mask = x >= g.ow ? 0
-                           : mask_of(std::max<std::int64_t>(-start, 0),
-                                     std::min(length, g.w * g.ic - start));
-        }
-        _mm512_mask_storeu_epi16(line, mask, _mm512_maskz_loadu_epi16(mask, pixels + start - at));
+      const auto start = (x * g.stride - g.padding) * g.ic;  // in a row of the image
+      const bool inside = start >= 0 && start + length <= g.w * g.ic;
+      auto all = _mm512_setzero_si512();
+      for (std::size_t i = 0; i < rows && x < g.ow; ++i) {
+        const auto& [pixels, at, whole] = window[i];
+        const auto mask = inside ? whole
+                                 : mask_of(at, std::max<std::int64_t>(-start, 0),
+                                           std::min(length, g.w * g.ic - start));
+        // Elements outside the mask are not touched, wherever the pointer would take them.
+        all = _mm512_mask_loadu_epi16(all, mask, pixels + start - at);
       }
+      _mm512_store_si512(line, all);
     }
   }
 }
