@@ -156,12 +156,20 @@ TEST_SUITE("memory") {
   }
 
   TEST_CASE("size classes hold what was asked for and waste at most an eighth") {
+    CHECK(detail::BufferPool::class_index(64) == 0);
+    CHECK(detail::BufferPool::class_index(std::size_t{1} << 62) == 8 + 8 * 53 - 1);
+    std::size_t last_index = 0, last_size = 64;
     for (std::size_t bytes = 1; bytes < (std::size_t{1} << 33); bytes += 1 + bytes / 37) {
       const auto size = detail::BufferPool::size_class(bytes);
       REQUIRE(size >= bytes);
       REQUIRE(size % 64 == 0);
       if (bytes > 512) REQUIRE(size <= bytes + bytes / 8 + 1);
       REQUIRE(detail::BufferPool::size_class(size) == size);
+      const auto index = detail::BufferPool::class_index(size);
+      REQUIRE(index >= last_index);  // one number for each size, in their order
+      REQUIRE((index == last_index) == (size == last_size));
+      last_index = index;
+      last_size = size;
     }
     CHECK_THROWS_AS(Buffer(std::size_t(-1)), std::bad_alloc);
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cstddef>
@@ -8,9 +9,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <new>
-#include <unordered_map>
 #include <utility>
-#include <vector>
 
 #include <tinynet/core/config.hpp>
 
@@ -36,6 +35,7 @@ namespace detail {
 struct alignas(64) BufferHeader {
   std::atomic<std::int64_t> owners{1};
   std::size_t capacity = 0;
+  BufferHeader* next = nullptr;  // of the same size, while nobody owns it
   std::byte* data() { return reinterpret_cast<std::byte*>(this + 1); }
 };
 
@@ -53,20 +53,17 @@ class BufferPool {
     statistics_.bytes_in_use += capacity;
     statistics_.peak_bytes_in_use =
         std::max(statistics_.peak_bytes_in_use, statistics_.bytes_in_use);
-    auto& free = free_[capacity];
-    if (!free.empty()) {
-      auto* header = free.back();
-      free.pop_back();
-      header->owners = 1;
-      return header;
-    }
-    return from_system(capacity);
+    auto& free = free_[class_index(capacity)];
+    if (!free) return from_system(capacity);
+    auto* header = std::exchange(free, free->next);
+    header->owners = 1;
+    return header;
   }
 
   void release(BufferHeader* header) {
     const std::lock_guard lock(mutex_);
     statistics_.bytes_in_use -= header->capacity;
-    free_[header->capacity].push_back(header);
+    header->next = std::exchange(free_[class_index(header->capacity)], header);
   }
 
   MemoryStatistics statistics() {
@@ -76,13 +73,13 @@ class BufferPool {
 
   void trim() {
     const std::lock_guard lock(mutex_);
-    for (auto& [capacity, free] : free_) {
-      for (auto* header : free) {
-        statistics_.bytes_from_system -= capacity;
+    for (auto& free : free_) {
+      while (free) {
+        auto* header = std::exchange(free, free->next);
+        statistics_.bytes_from_system -= header->capacity;
         header->~BufferHeader();
         std::free(header);
       }
-      free.clear();
     }
   }
 
@@ -92,6 +89,13 @@ class BufferPool {
     if (bytes <= 512) return (std::max<std::size_t>(bytes, 1) + 63) / 64 * 64;
     const std::size_t step = std::bit_floor(bytes - 1) / 8;
     return (bytes + step - 1) / step * step;
+  }
+  /// Numbers the values of `size_class`: eight up to 512, then eight for each power of two.
+  static std::size_t class_index(std::size_t capacity) {
+    if (capacity <= 512) return capacity / 64 - 1;
+    const auto floor = std::bit_floor(capacity - 1);
+    const auto power = static_cast<std::size_t>(std::bit_width(floor)) - 10;  // 0 from 512 on
+    return 8 + 8 * power + (capacity / (floor / 8) - 9);
   }
 
  private:
@@ -117,7 +121,7 @@ class BufferPool {
   }
 
   std::mutex mutex_;
-  std::unordered_map<std::size_t, std::vector<BufferHeader*>> free_;
+  std::array<BufferHeader*, 8 + 8 * 54> free_{};  // by class_index, a list each
   MemoryStatistics statistics_;
 };
 

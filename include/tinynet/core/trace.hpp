@@ -1,10 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
-#include <set>
 #include <string>
+#include <vector>
 
 #include <tinynet/core/config.hpp>
 
@@ -23,9 +24,11 @@ inline bool tracing() {
 /// Prints a line to standard error, each distinct line once: a choice is made thousands of times.
 inline void trace(const std::string& line) {
   static std::mutex mutex;
-  static std::set<std::string> seen;
+  static std::vector<std::string> seen;
   const std::lock_guard lock(mutex);
-  if (seen.insert(line).second) std::fprintf(stderr, "tinynet: %s\n", line.c_str());
+  if (std::find(seen.begin(), seen.end(), line) != seen.end()) return;
+  seen.push_back(line);
+  std::fprintf(stderr, "tinynet: %s\n", line.c_str());
 }
 
 }  // namespace tinynet::inline TINYNET_ABI

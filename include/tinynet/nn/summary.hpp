@@ -30,6 +30,10 @@ namespace detail {
 
 /// Follows sizes through the ops of a forward pass. The receptive field r and the distance j of
 /// neighbouring outputs, in input pixels, grow with each window: r += (k - 1) * d * j, then j *= s.
+///
+/// A template, so that programs without a summary do not compile it: a plain class would be, as a
+/// function that every call of `Observer::see` might mean.
+template <class = void>
 class SummaryObserver final : public Observer {
  public:
   explicit SummaryObserver(Summary& summary) : summary_(summary) {}
@@ -76,7 +80,7 @@ class SummaryObserver final : public Observer {
 template <Scalar T = float, class Model>
 Summary summary(Model& model, const Shape& input) {
   Summary result;
-  detail::SummaryObserver observer(result);
+  detail::SummaryObserver<> observer(result);
   auto ctx = Context::evaluation();
   ctx.observer = &observer;
   model(Variable<T>(Tensor<T>::zeros(input)), ctx);
