@@ -83,6 +83,16 @@ const auto& choose(const char* kernel, const Versions& versions, const Geometry&
   return versions.back();
 }
 
+/// The choice of a kernel that has a simd version and a reference, which both accept every shape.
+[[gnu::noinline]] inline bool simd_allowed(const char* kernel) {
+  const bool allowed = path_limit() >= Path::simd;
+  if (tracing()) {
+    if (!allowed) detail::trace_choice(kernel, Path::simd, "not allowed by TINYNET_KERNELS");
+    detail::trace_choice(kernel, allowed ? Path::simd : Path::reference, nullptr);
+  }
+  return allowed;
+}
+
 /// For versions that accept every shape.
 inline constexpr auto accepts_all = [](const auto&) -> const char* { return nullptr; };
 

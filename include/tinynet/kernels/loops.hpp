@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 
 #include <tinynet/core/parallel.hpp>
@@ -13,21 +12,12 @@
 /// the tail like the rest, and how work is cut for threads.
 namespace tinynet::inline TINYNET_ABI::kernels {
 
-/// A version of a kernel that accepts every shape.
-template <class F>
-struct AnyShape {
-  Path path;
-  F* run;
-  static constexpr const char* refuses(const auto&) { return nullptr; }
-};
-
 /// The simd version of `kernel` where it is allowed, else the reference; both accept every shape.
 ///
 ///     simd_or_reference("scale", vectors::scale<P>, reference::scale<P>)(values, factor);
 template <class F>
 F* simd_or_reference(const char* kernel, F* simd, F* reference) {
-  const std::array<AnyShape<F>, 2> versions{{{Path::simd, simd}, {Path::reference, reference}}};
-  return choose(kernel, versions, nullptr).run;
+  return simd_allowed(kernel) ? simd : reference;
 }
 
 /// A register's worth of elements; `PartLanes` is the same for the tail of an array.

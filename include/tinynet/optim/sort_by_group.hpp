@@ -1,8 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,13 +24,12 @@ namespace detail {
 template <class P>
 void require_trainable(const std::string& who, const ParameterList<P>& parameters) {
   parameters.require_initialized(who);
-  std::set<const void*> seen;
   bool any = false;
-  for (const auto& state : parameters) {
-    any = any || state->trainable;
-    if (seen.insert(state.get()).second) continue;
+  for (auto state = parameters.begin(); state != parameters.end(); ++state) {
+    any = any || (*state)->trainable;
+    if (std::find(parameters.begin(), state, *state) == state) continue;
     throw StateError(Message(who, "the same parameter came twice")
-                         .fact("parameter", state->name)
+                         .fact("parameter", (*state)->name)
                          .hint("list each parameter once"));
   }
   if (any) return;
@@ -65,21 +64,25 @@ SortedParameters<P> sort_by_group(const std::string& who, const ParameterList<P>
                                   const std::vector<Group>& groups) {
   detail::require_trainable(who, parameters);
   const auto filter = [&](std::size_t g) -> const Filter& { return groups[g].where; };
-  std::vector<std::vector<std::shared_ptr<ParameterState<P>>>> members(groups.size());
+  std::vector<std::size_t> chosen;  // of each parameter; one past the groups for frozen ones
   for (const auto& state : parameters) {
-    if (!state->trainable) continue;
-    std::size_t g = 0;
-    while (!filter(g).matches({state->name, state->kind, state->value.shape()})) ++g;
-    members[g].push_back(state);
+    std::size_t g = state->trainable ? 0 : groups.size();
+    while (g < groups.size() &&
+           !filter(g).matches({state->name, state->kind, state->value.shape()})) {
+      ++g;
+    }
+    chosen.push_back(g);
   }
   SortedParameters<P> sorted;
   for (std::size_t g = 0; g < groups.size(); ++g) {
-    if (members[g].empty() && g + 1 < groups.size()) {
-      detail::throw_empty_group(who, filter(g), parameters);
-    }
-    for (auto& state : members[g]) {
-      sorted.parameters.append(std::move(state));
+    const auto before = sorted.group_of.size();
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      if (chosen[i] != g) continue;
+      sorted.parameters.append(parameters[i]);
       sorted.group_of.push_back(g);
+    }
+    if (sorted.group_of.size() == before && g + 1 < groups.size()) {
+      detail::throw_empty_group(who, filter(g), parameters);
     }
   }
   return sorted;
