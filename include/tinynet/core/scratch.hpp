@@ -43,7 +43,7 @@ class Scratch {
         ++chunk;
         used = 0;
       }
-      if (chunk == chunks.size()) chunks.emplace_back(std::max(bytes, std::size_t{1} << 16));
+      if (chunk == chunks.size()) chunks.push_back(Buffer(std::max(bytes, std::size_t{1} << 16)));
       auto* memory = chunks[chunk].data() + used;
       used += bytes;
       return memory;
@@ -53,7 +53,7 @@ class Scratch {
       std::size_t total = 0;
       for (const auto& c : chunks) total += c.capacity();
       chunks.clear();
-      chunks.emplace_back(total);
+      chunks.push_back(Buffer(total));
     }
   };
   static Arena& arena() {

@@ -134,14 +134,21 @@ class Progress {
   static constexpr std::size_t full_bar = 30;
 
   std::string line(Metrics metrics) const {
-    const auto total = std::to_string(steps_), done = std::to_string(done_);
-    std::string left = "Epoch " + std::to_string(epoch_ + 1) + "/" + std::to_string(epochs_) + "  ";
-    left +=
-        std::string(total.size() - std::min(total.size(), done.size()), ' ') + done + "/" + total;
-    std::string right = " " + time();
-    for (const auto& [name, value] : metrics)
-      right += std::string("  ") + name + " " + number(value);
-    return left + bar(left.size() + right.size()) + right;
+    using Long = long long;
+    char left[128], number[64];
+    const int width = std::snprintf(nullptr, 0, "%lld", Long{steps_});
+    std::snprintf(left, sizeof left, "Epoch %lld/%lld  %*lld/%lld", Long{epoch_ + 1}, Long{epochs_},
+                  width, Long{done_}, Long{steps_});
+    std::string right = " ";
+    right += time();
+    for (const auto& [name, value] : metrics) {
+      const bool tiny = value != 0 && std::abs(value) < 1e-3;
+      std::snprintf(number, sizeof number, tiny ? " %.2e" : " %.4f", value);
+      right.append("  ").append(name).append(number);
+    }
+    std::string all = left;
+    all += bar(all.size() + right.size());
+    return all += right;
   }
 
   /// The bar, as wide as it may be beside that many characters; nothing where it would be a stub.
@@ -155,10 +162,10 @@ class Progress {
     if (width < 3) return "";
     const auto share = static_cast<double>(done_) / static_cast<double>(std::max(steps_, done_));
     const auto filled = static_cast<std::size_t>(share * static_cast<double>(width));
-    std::string bar(width, '.');
-    std::fill_n(bar.begin(), filled, '=');
-    if (filled > 0 && filled < width) bar[filled - 1] = '>';
-    return " [" + bar + "]";
+    std::string bar = " [";
+    bar.append(filled, '=').append(width - filled, '.') += ']';
+    if (filled > 0 && filled < width) bar[filled + 1] = '>';
+    return bar;
   }
 
   std::string time() const {
@@ -173,14 +180,8 @@ class Progress {
     } else {
       std::snprintf(text, sizeof text, " %.0fus/step", each * 1e6);
     }
-    return (running ? "ETA " : "") + duration(shown) + text;
-  }
-
-  static std::string number(double value) {
-    char text[32];
-    const bool tiny = value != 0 && std::abs(value) < 1e-3;
-    std::snprintf(text, sizeof text, tiny ? "%.2e" : "%.4f", value);
-    return text;
+    std::string time = running ? "ETA " : "";
+    return time.append(duration(shown)).append(text);
   }
 
   void draw(const std::string& text) {
