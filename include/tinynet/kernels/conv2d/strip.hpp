@@ -157,7 +157,7 @@ void copy_strip(accumulate_t<T>* to, const T* in, const Strip& strip, std::int64
       std::fill(row, row + begin * s.pixel, A(0));
       std::fill(row + end * s.pixel, row + s.row, A(0));
       const T* from = in + ((n * c.in_h + ih) * c.in_w + s.first_col) * c.in_c + group * channels;
-      if (s.sample == 1 && s.pixel == c.in_c) {
+      if (s.sample == 1 && s.pixel == c.in_c && c.g.groups == 1) {
         widen(row + begin * s.pixel, from + begin * c.in_c, (end - begin) * c.in_c);
         continue;
       }
