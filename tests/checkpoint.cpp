@@ -14,7 +14,11 @@
 #include <tinynet/optim/sgd.hpp>
 #include <tinynet/train/checkpoint.hpp>
 
+#include "messages.hpp"
+
 using namespace tinynet;
+using tests::contains;
+using tests::message_of;
 
 namespace {
 
@@ -85,20 +89,6 @@ struct TemporaryFile {
                                ("tinynet_checkpoint_" + std::to_string(::getpid()));
   ~TemporaryFile() { std::filesystem::remove(path); }
 };
-
-template <class Error, class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 }  // namespace
 

@@ -19,7 +19,11 @@
 #include <tinynet/io/safetensors.hpp>
 #include <tinynet/io/safetensors_writer.hpp>
 
+#include "messages.hpp"
+
 using namespace tinynet;
+using tests::contains;
+using tests::message_of;
 namespace fs = std::filesystem;
 
 namespace {
@@ -44,30 +48,6 @@ void store(const fs::path& path, const std::string& bytes) {
 std::string load(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
-}
-
-/// The message of the DataError that `f` throws, or "" if it throws none.
-template <class F>
-std::string data_error(F f) {
-  try {
-    f();
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "";
-}
-template <class F>
-std::string state_error(F f) {
-  try {
-    f();
-  } catch (const StateError& error) {
-    return error.what();
-  }
-  return "";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != text.npos;
 }
 
 #define CHECK_MENTIONS(message, part) \
@@ -191,7 +171,7 @@ TEST_CASE("JSON that is none is refused with the byte") {
   };
   for (const auto& c : cases) {
     CAPTURE(c.text.substr(0, 80));
-    const auto message = data_error([&] { io::parse_json(c.text, "some.json", 100); });
+    const auto message = message_of<DataError>([&] { io::parse_json(c.text, "some.json", 100); });
     CHECK_MENTIONS(message, std::string("[json] ") + c.what);
     CHECK_MENTIONS(message, "\n  file    some.json");
     CHECK_MENTIONS(message, "\n  byte    " + std::to_string(100 + c.byte));
@@ -336,21 +316,21 @@ TEST_CASE("integers are read exactly or not at all") {
     return "\n  byte    " + std::to_string(file.tensor(name).begin + offset);
   };
 
-  auto message = data_error([&] { file.read<std::int32_t>("fraction"); });
+  auto message = message_of<DataError>([&] { file.read<std::int32_t>("fraction"); });
   CHECK_MENTIONS(message, "[safetensors] element 1 of tensor 'fraction' (F32) does not fit int32");
   CHECK_MENTIONS(message, path.string());
   CHECK_MENTIONS(message, byte("fraction", 4));
   CHECK_MENTIONS(message, "hint: read the tensor as double");
-  CHECK_MENTIONS(data_error([&] { file.read<std::int64_t>("nan"); }), "element 0 of tensor 'nan'");
-  CHECK_MENTIONS(data_error([&] { file.read<std::int64_t>("large"); }), "does not fit int64");
+  CHECK_MENTIONS(message_of<DataError>([&] { file.read<std::int64_t>("nan"); }), "element 0 of tensor 'nan'");
+  CHECK_MENTIONS(message_of<DataError>([&] { file.read<std::int64_t>("large"); }), "does not fit int64");
   CHECK(file.read<std::int64_t>("lowest").item() == std::numeric_limits<std::int64_t>::min());
-  CHECK_MENTIONS(data_error([&] { file.read<std::uint8_t>("int"); }), byte("int", 8));
-  CHECK_MENTIONS(data_error([&] { file.read<std::uint8_t>("negative"); }), "does not fit uint8");
+  CHECK_MENTIONS(message_of<DataError>([&] { file.read<std::uint8_t>("int"); }), byte("int", 8));
+  CHECK_MENTIONS(message_of<DataError>([&] { file.read<std::uint8_t>("negative"); }), "does not fit uint8");
 }
 
 TEST_CASE("reading what is not there, or into the wrong room") {
   const auto file = io::Safetensors::open(fixtures / "dtypes.safetensors");
-  const auto message = data_error([&] { file.read<float>("fc.weight"); });
+  const auto message = message_of<DataError>([&] { file.read<float>("fc.weight"); });
   CHECK_MENTIONS(message, "[safetensors] the file has no tensor 'fc.weight'");
   CHECK_MENTIONS(message, "dtypes.safetensors");
   CHECK_MENTIONS(message, "same.F64");
@@ -363,7 +343,7 @@ TEST_CASE("reading what is not there, or into the wrong room") {
 TEST_CASE("files that are none: missing, a folder, too short") {
   const TemporaryFolder folder;
   const auto open = [](const fs::path& path) {
-    return data_error([&] { io::Safetensors::open(path); });
+    return message_of<DataError>([&] { io::Safetensors::open(path); });
   };
   CHECK_MENTIONS(open(folder / "none.safetensors"), "[read] no such file");
   CHECK_MENTIONS(open(folder / "none.safetensors"), (folder / "none.safetensors").string());
@@ -449,7 +429,7 @@ TEST_CASE("hostile safetensors headers are refused with file and byte") {
   for (const auto& c : cases) {
     CAPTURE(c.what);
     store(path, c.bytes);
-    const auto message = data_error([&] { io::Safetensors::open(path); });
+    const auto message = message_of<DataError>([&] { io::Safetensors::open(path); });
     CHECK_MENTIONS(message, c.what);
     CHECK_MENTIONS(message, "\n  file    " + path.string());
     CHECK_MENTIONS(message, "\n  byte    " + std::to_string(c.byte));
@@ -471,17 +451,17 @@ TEST_CASE("no damage to a file goes beyond an error") {
   for (std::size_t size = 0; size < whole.size(); ++size) {
     store(path, whole.substr(0, size));
     CAPTURE(size);
-    CHECK(data_error([&] { io::Safetensors::open(path); }) != "");
+    CHECK(message_of<DataError>([&] { io::Safetensors::open(path); }) != "");
   }
   store(path, whole + "x");
-  CHECK_MENTIONS(data_error([&] { io::Safetensors::open(path); }), "1 bytes follow the last");
+  CHECK_MENTIONS(message_of<DataError>([&] { io::Safetensors::open(path); }), "1 bytes follow the last");
   // Any byte may become any of these: the file opens with other contents, or DataError comes.
   for (std::size_t i = 0; i < whole.size(); ++i) {
     for (const char replacement : {'\0', '"', '0', '9', '{', ']', ',', '\\', '-', '\xff'}) {
       auto damaged = whole;
       damaged[i] = replacement;
       store(path, damaged);
-      data_error([&] {
+      message_of<DataError>([&] {
         const auto file = io::Safetensors::open(path);
         for (const auto& entry : file.tensors()) file.read<float>(entry.name);
       });
@@ -493,11 +473,11 @@ TEST_CASE("the writer refuses names that a reader would") {
   io::SafetensorsWriter writer;
   const auto tensor = Tensor<float>::ones({1});
   writer.add("a", tensor);
-  CHECK_MENTIONS(state_error([&] { writer.add("a", tensor); }),
+  CHECK_MENTIONS(message_of<StateError>([&] { writer.add("a", tensor); }),
                  "[safetensors] the name 'a' was added before");
-  CHECK_MENTIONS(state_error([&] { writer.add("__metadata__", tensor); }), "is reserved");
-  CHECK_MENTIONS(state_error([&] { writer.add("\xff", tensor); }), "is not UTF-8");
-  CHECK_MENTIONS(state_error([&] { writer.metadata("k", "\xff"); }), "is not UTF-8");
+  CHECK_MENTIONS(message_of<StateError>([&] { writer.add("__metadata__", tensor); }), "is reserved");
+  CHECK_MENTIONS(message_of<StateError>([&] { writer.add("\xff", tensor); }), "is not UTF-8");
+  CHECK_MENTIONS(message_of<StateError>([&] { writer.metadata("k", "\xff"); }), "is not UTF-8");
 }
 
 // --- atomic replacement --------------------------------------------------------------------------
@@ -535,7 +515,7 @@ TEST_CASE("a read-only folder: the error says so, the old file stays") {
   const auto user = ::geteuid();
   constexpr uid_t nobody = 65534;  // root may write anywhere, so test as somebody else
   if (user == 0 && ::seteuid(nobody) != 0) return;
-  const auto message = data_error([&] { write_values(path, 2, 4); });
+  const auto message = message_of<DataError>([&] { write_values(path, 2, 4); });
   if (user == 0) REQUIRE(::seteuid(user) == 0);
   ::chmod(folder.path.c_str(), 0755);
 
@@ -548,10 +528,10 @@ TEST_CASE("a read-only folder: the error says so, the old file stays") {
 
 TEST_CASE("a folder that is missing, a target that is a folder") {
   const TemporaryFolder folder;
-  CHECK_MENTIONS(data_error([&] { write_values(folder / "no/x.safetensors", 1, 1); }),
+  CHECK_MENTIONS(message_of<DataError>([&] { write_values(folder / "no/x.safetensors", 1, 1); }),
                  "\n  reason  No such file or directory");
   fs::create_directory(folder / "taken");
-  CHECK_MENTIONS(data_error([&] { write_values(folder / "taken", 1, 1); }),
+  CHECK_MENTIONS(message_of<DataError>([&] { write_values(folder / "taken", 1, 1); }),
                  "[write] cannot rename into place");
   CHECK(fs::is_directory(folder / "taken"));
   CHECK(files_in(folder.path) == 1);
@@ -567,7 +547,7 @@ TEST_CASE("no room half way: the old file stays, the new one goes") {
   const auto tight = rlimit{4096, limit.rlim_max};
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &tight) == 0);
-  const auto message = data_error([&] { write_values(path, 2, 100000); });
+  const auto message = message_of<DataError>([&] { write_values(path, 2, 100000); });
   ::setrlimit(RLIMIT_FSIZE, &limit);
   std::signal(SIGXFSZ, handler);
 

@@ -18,7 +18,10 @@
 #include <tinynet/optim/schedule.hpp>
 #include <tinynet/optim/sgd.hpp>
 
+#include "messages.hpp"
+
 using namespace tinynet;
+using tests::message_of;
 using doctest::Approx;
 
 namespace {
@@ -129,17 +132,6 @@ double difference_after_ten_steps(Model<P>& model, Optimizer& optimizer, const P
     }
   }
   return largest;
-}
-
-/// The message of the StateError that `f` throws, or "" if it throws none.
-template <class F>
-std::string state_error(F f) {
-  try {
-    f();
-  } catch (const StateError& error) {
-    return error.what();
-  }
-  return "";
 }
 
 void check_values(const optim::Schedule& schedule, const std::vector<double>& lr) {
@@ -474,7 +466,7 @@ TEST_CASE("clip_grad_norm") {
 
   list.zero_grad();
   CHECK(optim::clip_grad_norm(list, 1) == 0);
-  CHECK(state_error([&] { optim::clip_grad_norm(list, -1); }) ==
+  CHECK(message_of<StateError>([&] { optim::clip_grad_norm(list, -1); }) ==
         "[clip_grad_norm] max_norm is out of range\n  expected  0 or more\n  came    -1");
 }
 
@@ -562,29 +554,29 @@ TEST_CASE("one_cycle, cosine, three phases, and the edges of pct_start") {
 }
 
 TEST_CASE("schedules refuse what makes no sense") {
-  CHECK(state_error([] { optim::constant(not_a_number); }) ==
+  CHECK(message_of<StateError>([] { optim::constant(not_a_number); }) ==
         "[constant] lr is out of range\n  expected  a finite number, 0 or more\n  came    nan");
-  CHECK(state_error([] { optim::linear({.lr = 1, .steps = 0}); }) ==
+  CHECK(message_of<StateError>([] { optim::linear({.lr = 1, .steps = 0}); }) ==
         "[linear] steps is out of range\n  expected  1 or more\n  came    0");
-  CHECK(state_error([] { optim::cosine({.lr = -1, .steps = 3}); }).find("[cosine] lr") == 0);
-  CHECK(state_error([] { optim::step_decay({.lr = 1, .step_size = 0}); })
+  CHECK(message_of<StateError>([] { optim::cosine({.lr = -1, .steps = 3}); }).find("[cosine] lr") == 0);
+  CHECK(message_of<StateError>([] { optim::step_decay({.lr = 1, .step_size = 0}); })
             .find("[step_decay] step_size") == 0);
-  CHECK(state_error([] { optim::multi_step_decay({.lr = 1, .milestones = {{}}, .gamma = -1}); })
+  CHECK(message_of<StateError>([] { optim::multi_step_decay({.lr = 1, .milestones = {{}}, .gamma = -1}); })
             .find("[multi_step_decay] gamma") == 0);
-  CHECK(state_error([] { optim::warm_up({.steps = -2}, optim::constant(1)); })
+  CHECK(message_of<StateError>([] { optim::warm_up({.steps = -2}, optim::constant(1)); })
             .find("[warm_up] steps") == 0);
-  CHECK(state_error([] { optim::sequential({}); }) == "[sequential] there is no stage");
-  CHECK(state_error([] {
+  CHECK(message_of<StateError>([] { optim::sequential({}); }) == "[sequential] there is no stage");
+  CHECK(message_of<StateError>([] {
           optim::sequential({{.schedule = optim::constant(1)}, {.schedule = optim::constant(2)}});
         }) == "[sequential] steps of stage 0 is out of range\n  expected  1 or more\n  came    0");
-  CHECK(state_error([] { optim::one_cycle({.max_lr = 1, .total_steps = 9, .pct_start = 1.5}); })
+  CHECK(message_of<StateError>([] { optim::one_cycle({.max_lr = 1, .total_steps = 9, .pct_start = 1.5}); })
             .find("[one_cycle] pct_start") == 0);
-  CHECK(state_error([] { optim::one_cycle({.max_lr = 1, .total_steps = 9, .div_factor = 0}); })
+  CHECK(message_of<StateError>([] { optim::one_cycle({.max_lr = 1, .total_steps = 9, .div_factor = 0}); })
             .find("[one_cycle] div_factor") == 0);
-  CHECK(state_error([] { optim::one_cycle({.max_lr = 1, .total_steps = 20})(20); }) ==
+  CHECK(message_of<StateError>([] { optim::one_cycle({.max_lr = 1, .total_steps = 20})(20); }) ==
         "[one_cycle] the step is beyond the last\n  expected  0 to 19\n  came    20\n"
         "  hint: set total_steps to epochs * steps per epoch");
-  CHECK(state_error([] { optim::constant(1)(-1); }) ==
+  CHECK(message_of<StateError>([] { optim::constant(1)(-1); }) ==
         "[Schedule] the step is negative\n  came    -1");
 }
 
@@ -592,7 +584,7 @@ TEST_CASE("optimizers refuse what makes no sense") {
   Model<float> model;
   const auto list = model.list();
   const auto sgd_error = [&](const optim::SgdOptions& options) {
-    return state_error([&] { optim::Sgd(list, options); });
+    return message_of<StateError>([&] { optim::Sgd(list, options); });
   };
   CHECK(sgd_error({.lr = -0.1}) ==
         "[Sgd] lr is out of range\n  expected  a finite number, 0 or more\n  came    -0.1");
@@ -605,25 +597,25 @@ TEST_CASE("optimizers refuse what makes no sense") {
         "[Sgd] nesterov needs momentum and no dampening\n  momentum  0\n  dampening  0");
   CHECK(sgd_error({.lr = 0.1, .groups = {{.where = optim::by_name("*"), .lr_scale = -1}}})
             .find("[Sgd] lr_scale of a group") == 0);
-  CHECK(state_error([&] { optim::AdamW(list, {.beta1 = 1}); }).find("[AdamW] beta1") == 0);
-  CHECK(state_error([&] { optim::AdamW(list, {.beta2 = -1}); }).find("[AdamW] beta2") == 0);
-  CHECK(state_error([&] { optim::AdamW(list, {.eps = not_a_number}); }).find("[AdamW] eps") == 0);
+  CHECK(message_of<StateError>([&] { optim::AdamW(list, {.beta1 = 1}); }).find("[AdamW] beta1") == 0);
+  CHECK(message_of<StateError>([&] { optim::AdamW(list, {.beta2 = -1}); }).find("[AdamW] beta2") == 0);
+  CHECK(message_of<StateError>([&] { optim::AdamW(list, {.eps = not_a_number}); }).find("[AdamW] eps") == 0);
 
-  CHECK(state_error([] { optim::Sgd(ParameterList<float>(), {.lr = 1}); }) ==
+  CHECK(message_of<StateError>([] { optim::Sgd(ParameterList<float>(), {.lr = 1}); }) ==
         "[Sgd] there is no parameter to train\n  hint: pass nn::parameters(model)");
   Model<float> frozen;
   for (std::size_t i = 0; i < 5; ++i) frozen[i].trainable = false;
-  CHECK(state_error([&] { optim::Sgd(frozen.list(), {.lr = 1}); }) ==
+  CHECK(message_of<StateError>([&] { optim::Sgd(frozen.list(), {.lr = 1}); }) ==
         "[Sgd] there is no parameter to train\n  came    5 parameters, all frozen\n"
         "  hint: set `trainable` of some, or make the optimizer later");
   auto twice = list;
   twice.append(list[3]);
-  CHECK(state_error([&] { optim::AdamW(twice, {}); }) ==
+  CHECK(message_of<StateError>([&] { optim::AdamW(twice, {}); }) ==
         "[AdamW] the same parameter came twice\n  parameter  fc.weight\n"
         "  hint: list each parameter once");
   Model<float> empty;
   empty[1].initialized = false;
-  CHECK(state_error([&] { optim::Sgd(empty.list(), {.lr = 1}); }) ==
+  CHECK(message_of<StateError>([&] { optim::Sgd(empty.list(), {.lr = 1}); }) ==
         "[Sgd] a parameter has no values yet\n  parameter  bn1.weight\n"
         "  hint: call nn::initialize(model, seed) or load a file first");
   CHECK(sgd_error({.groups = {optim::no_weight_decay_for_norm_and_bias(),
@@ -639,17 +631,17 @@ TEST_CASE("optimizers refuse what makes no sense") {
 TEST_CASE("steps refuse what makes no sense, before anything changes") {
   Model<float> model;
   optim::Sgd sgd(model.list());
-  CHECK(state_error([&] { sgd.step(0.1); }) ==
+  CHECK(message_of<StateError>([&] { sgd.step(0.1); }) ==
         "[Sgd] no parameter has a gradient\n  hint: call loss.backward() before each step");
   model.give_gradients(0);
   const auto before = model.values();
-  CHECK(state_error([&] { sgd.step(); }) ==
+  CHECK(message_of<StateError>([&] { sgd.step(); }) ==
         "[Sgd] there is no learning rate\n"
         "  hint: set lr in the options, or give one to each step: step(lr)");
-  CHECK(state_error([&] { sgd.step(not_a_number); }) ==
+  CHECK(message_of<StateError>([&] { sgd.step(not_a_number); }) ==
         "[Sgd] lr is out of range\n  expected  a finite number, 0 or more\n  came    nan");
-  CHECK(state_error([&] { sgd.step({.lr = 1, .momentum = 1}); }).find("[Sgd] momentum") == 0);
-  CHECK(state_error([&] { sgd.step({.lr = 1, .momentum = 0.9}); }) ==
+  CHECK(message_of<StateError>([&] { sgd.step({.lr = 1, .momentum = 1}); }).find("[Sgd] momentum") == 0);
+  CHECK(message_of<StateError>([&] { sgd.step({.lr = 1, .momentum = 0.9}); }) ==
         "[Sgd] a step asks for momentum, but there was none at the start\n  came    0.9\n"
         "  hint: set SgdOptions::momentum, or cycle_momentum = false in the schedule");
   CHECK(model.values() == before);
