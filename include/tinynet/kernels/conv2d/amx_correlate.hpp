@@ -93,11 +93,6 @@ inline void find_outputs(LaneOutput (&outputs)[Lanes::block], const Destination&
   }
 }
 
-/// 16 bfloat16 as floats.
-TINYNET_AMX_INLINE __m512 widened(__m256i x) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
-}
-
 /// Writes the sums [lane][16 * tiles] of one output pixel of `count` lanes.
 TINYNET_TARGET_AMX inline void store_pixel(const Destination& to, const float* sums,
                                            std::int64_t tiles, const LaneOutput* outputs,
@@ -118,8 +113,8 @@ TINYNET_TARGET_AMX inline void store_pixel(const Destination& to, const float* s
         tiles == 2 ? _mm512_add_ps(_mm512_load_ps(sums + 16), bias_high) : _mm512_setzero_ps();
     if (to.store == Store::add) {
       const auto old = _mm512_maskz_loadu_epi16(mask, at);
-      left = _mm512_add_ps(left, widened(_mm512_castsi512_si256(old)));
-      right = _mm512_add_ps(right, widened(_mm512_extracti64x4_epi64(old, 1)));
+      left = _mm512_add_ps(left, amx::widened(_mm512_castsi512_si256(old)));
+      right = _mm512_add_ps(right, amx::widened(_mm512_extracti64x4_epi64(old, 1)));
     }
     const auto packed = (__m512i)_mm512_cvtne2ps_pbh(right, left);
     if (to.stream) _mm512_stream_si512(reinterpret_cast<__m512i*>(at), packed);

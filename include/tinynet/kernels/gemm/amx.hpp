@@ -25,8 +25,7 @@ TINYNET_TARGET_AMX inline void store_16(bfloat16* to, const float* sums, const f
   auto x = _mm512_load_ps(sums);
   if (bias) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(some, bias));
   if (how == Store::add) {
-    const auto old = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(some, to));
-    x = _mm512_add_ps(x, _mm512_castsi512_ps(_mm512_slli_epi32(old, 16)));
+    x = _mm512_add_ps(x, widened(_mm256_maskz_loadu_epi16(some, to)));
   }
   _mm256_mask_storeu_epi16(to, some, (__m256i)_mm512_cvtneps_pbh(x));
 }

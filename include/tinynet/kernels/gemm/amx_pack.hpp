@@ -17,6 +17,11 @@ using kernels::Matrix;
 // Inlined by force: a function that returns a vector is no boundary to cross.
 #define TINYNET_AMX_INLINE TINYNET_TARGET_AMX __attribute__((always_inline)) inline
 
+/// 16 bfloat16 as floats.
+TINYNET_AMX_INLINE __m512 widened(__m256i x) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+
 /// 32 elements, those past `count` zero, as bfloat16.
 TINYNET_AMX_INLINE __m512i load_32(const bfloat16* from, std::int64_t count) {
   if (count >= 32) return _mm512_loadu_si512(from);

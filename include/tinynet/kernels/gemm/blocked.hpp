@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include <tinynet/core/parallel.hpp>
+#include <tinynet/core/pieces.hpp>
 #include <tinynet/core/scratch.hpp>
 #include <tinynet/kernels/gemm/contract.hpp>
 
@@ -39,9 +40,6 @@ struct GemmCut {
 
 namespace detail {
 
-constexpr std::int64_t pieces(std::int64_t size, std::int64_t piece) {
-  return (size + piece - 1) / piece;
-}
 /// The size of `count` pieces of `size` that are as equal as multiples of `step` allow.
 constexpr std::int64_t even_piece(std::int64_t size, std::int64_t count, std::int64_t step) {
   return std::max(pieces(pieces(size, count), step) * step, step);
@@ -62,7 +60,6 @@ inline constexpr std::int64_t shared_limit = (1 << 20) / sizeof(typename Tile::p
 
 template <class Tile>
 GemmCut cut_gemm(const GemmGeometry& g) {
-  using detail::pieces;
   constexpr std::int64_t most = 8, min_depth = 512, max_partial = 1 << 18;
   GemmCut cut;
   cut.share_rows = g.m <= g.n;
@@ -208,7 +205,7 @@ void gemm_parts(const GemmOperand<typename Tile::packed>& a,
   const auto m = c.view.rows, n = c.view.cols, size = m * n;
   // A part goes through the shared operand in pieces that the cache holds.
   const auto piece = detail::even_piece(
-      cut.depth, detail::pieces(cut.depth * std::min(m, n), detail::shared_limit<Tile>),
+      cut.depth, pieces(cut.depth * std::min(m, n), detail::shared_limit<Tile>),
       Tile::depth_step);
   Scratch scratch;
   Sum* partial = scratch.take<Sum>(cut.parts * size).data();
@@ -251,7 +248,7 @@ void gemm_blocks(const GemmOperand<typename Tile::packed>& a,
   if (cut.parts > 1) return gemm_parts<Tile>(a, b, c, bias, store, cut);
   // Where the shared operand outgrows the cache, C is cut across it.
   const auto side = cut.share_rows ? m : n;
-  const auto count = detail::pieces(side * k, 4 * detail::shared_limit<Tile>);
+  const auto count = pieces(side * k, 4 * detail::shared_limit<Tile>);
   const auto piece = detail::even_piece(side, std::max<std::int64_t>(count, 1),
                                         cut.share_rows ? Tile::rows : Tile::cols);
   for (std::int64_t first = 0; first < side; first += piece) {
