@@ -18,7 +18,7 @@ inline const char* refuses(const Conv2dGeometry& g) {
     return "groups too narrow to fill tiles";
   }
   // 1 -> 32 at 28, batch 4: vectors are 3 times as fast forward, 6 times for the weight gradient.
-  if (folds(g) && g.n < Lanes::block / 2) return "few channels of few images";
+  if (folds(g) && g.n < amx::tile_rows) return "few channels of few images";
   if (g.macs() < 1 << 14) return "too small a convolution to fill tiles";
   return nullptr;
 }

@@ -67,10 +67,10 @@ TINYNET_TARGET_AMX inline void fold_windows(bfloat16* to, const Source& s, std::
                                             std::int64_t count) {
   const auto& g = *s.window;
   const auto length = g.kw * g.ic, chunks = pieces(s.count, depth);
-  struct Row {                 // of a window, as far as it lies in a chunk
-    const bfloat16* pixels;    // the image's row
-    std::int64_t at;           // where it begins in the chunk, may be negative
-    std::uint32_t mask;        // of the elements of the chunk that it fills
+  struct Row {               // of a window, as far as it lies in a chunk
+    const bfloat16* pixels;  // the image's row
+    std::int64_t at;         // where it begins in the chunk, may be negative
+    std::uint32_t mask;      // of the elements of the chunk that it fills
   };
   // `first` to `last` are the elements of the row that lie in the image.
   const auto mask_of = [](std::int64_t at, std::int64_t first, std::int64_t last) {
@@ -130,14 +130,14 @@ inline LaneRow lane_row(const Source& s, const Lanes& lanes, const Axis& rows, c
 
 /// The rows of all lanes of a block. Windows are laid out in `scratch`.
 struct LaneRows {
-  LaneRow of[Lanes::block];
+  LaneRow of[Lanes::most];
 
   LaneRows(Scratch& scratch, const Source& s, const Lanes& lanes, std::int64_t block,
            const Axis& rows, const Axis& cols, std::int64_t v) {
     const auto windows = s.window ? cols.inputs * round_up(s.count, depth) : 0;
-    auto* fold = scratch.take<bfloat16>(Lanes::block * windows).data();
-    for (std::int64_t i = 0; i < Lanes::block; ++i) {
-      of[i] = lane_row(s, lanes, rows, cols, block * Lanes::block + i, v, fold + i * windows);
+    auto* fold = scratch.take<bfloat16>(lanes.block * windows).data();
+    for (std::int64_t i = 0; i < lanes.block; ++i) {
+      of[i] = lane_row(s, lanes, rows, cols, block * lanes.block + i, v, fold + i * windows);
     }
   }
 };
@@ -146,18 +146,18 @@ struct LaneRows {
 inline constexpr std::int64_t copied_pixels = 8;
 
 /// Copies a row for products that sum over channels: lane after lane of 32 channels in each tile.
-/// `to` [pixel][chunk of 32 channels][lane], chunks `lanes_high` (16 or 32) lanes high.
-TINYNET_TARGET_AMX inline void copy_row(bfloat16* to, std::int64_t step, std::int64_t lanes_high,
-                                        const Source& s, const Lanes& lanes, std::int64_t block,
-                                        const Axis& rows, const Axis& cols, std::int64_t v) {
+/// `to` [pixel][chunk of 32 channels][lane], pixels `step` apart.
+TINYNET_TARGET_AMX inline void copy_row(bfloat16* to, std::int64_t step, const Source& s,
+                                        const Lanes& lanes, std::int64_t block, const Axis& rows,
+                                        const Axis& cols, std::int64_t v) {
   const auto chunks = pieces(s.count, depth);
   const auto rest = s.count % depth ? (1u << (s.count % depth)) - 1 : ~0u;
-  const auto chunk_step = lanes_high * depth;
+  const auto chunk_step = lanes.block * depth;
   Scratch scratch;
   const LaneRows table(scratch, s, lanes, block, rows, cols, v);
   for (std::int64_t first = 0; first < cols.inputs; first += copied_pixels) {
     const auto last = std::min(first + copied_pixels, cols.inputs);
-    for (std::int64_t lane = 0; lane < lanes_high; ++lane) {
+    for (std::int64_t lane = 0; lane < lanes.block; ++lane) {
       const auto& row = table.of[lane];
       for (std::int64_t x = first; x < last; ++x) {
         bfloat16* line = to + x * step + lane * depth;
@@ -189,7 +189,7 @@ TINYNET_TARGET_AMX inline void pair_row(bfloat16* to, std::int64_t chunk_step, c
   const LaneRows table(scratch, s, lanes, block, rows, cols, v);
   for (std::int64_t first = 0; first < cols.inputs; first += copied_pixels) {
     const auto last = std::min(first + copied_pixels, cols.inputs);
-    for (std::int64_t p = 0; p < Lanes::block / 2; ++p) {
+    for (std::int64_t p = 0; p < lanes.block / 2; ++p) {
       const auto &even = table.of[2 * p], &odd = table.of[2 * p + 1];
       for (std::int64_t x = first; x < last; ++x) {
         const bool has_even = x >= even.begin && x < even.end;

@@ -219,7 +219,7 @@ struct SumLanes {
 inline void weight_gradient(float* dw, Store store, const bfloat16* dy, const Source& x,
                             const Conv2dGeometry& g) {
   Scratch scratch;
-  const auto lanes = make_lanes(g, false, scratch);
+  const auto lanes = make_lanes(g, false, 2 * amx::tile_rows, 1, scratch);
   SumLanes run{lanes, cut_gradient(lanes), {dy, g.oh, g.ow, g.oc}, x, nullptr};
   run.sums = scratch.take<float>(run.cut.partials * run.partial_size()).data();
   if (lanes.count() == 0) std::fill_n(run.sums, run.cut.partials * run.partial_size(), 0.f);

@@ -17,7 +17,8 @@
 /// with 69 % of its products, at 28 x 28 with 95 %.
 namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx {
 
-/// An input that an output reads, and the tap of the window that it is multiplied with.
+/// An input that an output reads, and the tap of the window that it is multiplied with, counted
+/// from the end for the input gradient.
 struct Term {
   std::int32_t tap = 0;
   std::int32_t in = 0;  // Axis::first + in * Axis::sample
@@ -60,6 +61,15 @@ struct Axis {
     shift = backward ? outputs / stride : outputs * stride;
   }
 
+  /// The first input that outputs from `out` on read, counted like inputs_before.
+  std::int64_t inputs_from(std::int64_t out) const {
+    auto first = inputs;
+    for (auto i = begin[static_cast<std::size_t>(out)]; i < std::ssize(terms); ++i) {
+      first = std::min<std::int64_t>(first, terms[static_cast<std::size_t>(i)].in);
+    }
+    return first;
+  }
+
   /// Fills the tables.
   void list(Scratch& scratch) {
     terms = scratch.take<Term>(outputs * taps);
@@ -69,8 +79,9 @@ struct Axis {
     for (std::int64_t out = 0; out < outputs; ++out) {
       begin[static_cast<std::size_t>(out)] = count;
       for (std::int64_t tap = 0; tap < taps; ++tap) {
-        const auto reach =
-            backward ? out + padding - tap * dilation : out * stride - padding + tap * dilation;
+        // Backward the window is read from its end, so that in both passes inputs grow with taps.
+        const auto reach = backward ? out + padding - (taps - 1 - tap) * dilation
+                                    : out * stride - padding + tap * dilation;
         if (backward && reach % stride != 0) continue;
         const auto in = backward ? reach / stride : reach;
         bool reached = false;
@@ -97,11 +108,13 @@ struct Axis {
   }
 };
 
-/// All lanes of a convolution, in blocks of 32: two tiles high.
+/// All lanes of a convolution, in blocks: of 16 where a tile's rows are lanes, of 32 where a product
+/// sums over them.
 struct Lanes {
-  static constexpr std::int64_t block = 32;
+  static constexpr std::int64_t most = 32;
 
   Conv2dGeometry g;
+  std::int64_t block = most;
   Axis rows, cols;
 
   std::int64_t count() const { return g.n * rows.parts * cols.parts; }
@@ -118,11 +131,13 @@ struct Lanes {
   }
 };
 
-/// Images are cut into parts where the batch alone would leave most lanes empty.
-inline void cut_into_lanes(Lanes& lanes) {
+/// Images are cut into parts where the batch alone would leave most lanes empty. `together` outputs
+/// of a row are summed as one.
+inline void cut_into_lanes(Lanes& lanes, std::int64_t together) {
+  constexpr std::int64_t tile = 16;
   lanes.rows.cut(1);
   lanes.cols.cut(1);
-  if (lanes.g.n >= Lanes::block / 2) return;
+  if (lanes.g.n >= tile) return;
   constexpr std::int64_t most = 16;
   auto best = std::numeric_limits<std::int64_t>::max();
   std::int64_t best_rows = 1, best_cols = 1;
@@ -131,9 +146,10 @@ inline void cut_into_lanes(Lanes& lanes) {
       auto rows = lanes.rows, cols = lanes.cols;
       rows.cut(r);
       cols.cut(c);
-      const auto tiles = pieces(lanes.g.n * rows.parts * cols.parts, Lanes::block / 2);
+      const auto tiles = pieces(lanes.g.n * rows.parts * cols.parts, tile);
       // What is multiplied, and what is copied with the pixels around each part.
-      const auto cost = tiles * (rows.outputs * cols.outputs * lanes.g.kh * lanes.g.kw +
+      const auto width = round_up(cols.outputs, together);
+      const auto cost = tiles * (rows.outputs * width * lanes.g.kh * lanes.g.kw +
                                  (rows.outputs + lanes.g.kh - 1) * (cols.outputs + lanes.g.kw - 1));
       if (cost >= best) continue;
       best = cost;
@@ -146,7 +162,8 @@ inline void cut_into_lanes(Lanes& lanes) {
 }
 
 /// The lanes of the forward pass (and of the weight gradient), or of the input gradient.
-inline Lanes make_lanes(const Conv2dGeometry& g, bool backward, Scratch& scratch) {
+inline Lanes make_lanes(const Conv2dGeometry& g, bool backward, std::int64_t block,
+                        std::int64_t together, Scratch& scratch) {
   const auto axis = [&](std::int64_t out, std::int64_t in, std::int64_t taps) {
     return Axis{.out_size = backward ? in : out,
                 .in_size = backward ? out : in,
@@ -156,8 +173,8 @@ inline Lanes make_lanes(const Conv2dGeometry& g, bool backward, Scratch& scratch
                 .dilation = g.dilation,
                 .backward = backward};
   };
-  Lanes lanes{g, axis(g.oh, g.h, g.kh), axis(g.ow, g.w, g.kw)};
-  cut_into_lanes(lanes);
+  Lanes lanes{g, block, axis(g.oh, g.h, g.kh), axis(g.ow, g.w, g.kw)};
+  cut_into_lanes(lanes, together);
   lanes.rows.list(scratch);
   lanes.cols.list(scratch);
   return lanes;
