@@ -83,7 +83,7 @@ struct CorrelateCut {
 inline CorrelateCut cut_correlation(const Lanes& lanes, const Channels& c) {
   // Rows of a strip: of 2 MB of L2 they share with weights and with what is written; a strip of 1 MB
   // took 10 to 20 % longer.
-  constexpr std::int64_t budget = (384 << 10) / sizeof(bfloat16);
+  constexpr std::int64_t budget = (768 << 10) / sizeof(bfloat16);
   constexpr std::int64_t units = 16;
   CorrelateCut cut;
   cut.pixel = pixel_step(c.chunks());
@@ -194,7 +194,6 @@ struct CorrelateLanes {
     alignas(64) float sums[2][quad * quad_sums];
     LaneOutput outputs[Lanes::most];
     find_outputs(outputs, to, lanes, block);
-    const QuadStrides strides{cut.pixel, lanes.g.kw * amx::tile_elements, c.chunks()};
     // A quad is written while the products of the next run: stored tiles cannot be read again
     // before they have reached the cache.
     const auto store = [&](std::int64_t i) {
@@ -203,13 +202,35 @@ struct CorrelateLanes {
     };
     const auto count = pieces(lanes.cols.outputs, quad);
     for (std::int64_t i = 0; i < count; ++i) {
-      sum_quad(sums[i % 2], tiles, weights, reads, quads, i, strides);
-      if (to.count > amx::tile_rows) {
-        sum_quad(sums[i % 2] + 16, tiles, weights + packed_tile, reads, quads, i, strides);
-      }
+      sum_slabs(sums[i % 2], to.count > amx::tile_rows ? 2 : 1, tiles, weights, reads, i);
       if (i > 0) store(i - 1);
     }
     store(count - 1);
+  }
+
+  /// The sums of a quad for 16 output channels, or twice 16. With many input channels it goes by slabs,
+  /// whose inputs stay in L1 from the first 16 to the second: 4.3 ms instead of 5.0 for 128
+  /// channels at 14.
+  void sum_slabs(float* sums, std::int64_t halves, const bfloat16* tiles, const bfloat16* weights,
+                 std::span<const amx::Step> reads, std::int64_t i) const {
+    constexpr std::int64_t slab =
+        4;  // chunks of a row of the window: 24 KB of a 3x3 window's inputs
+    const auto all = c.chunks();
+    QuadStrides strides{cut.pixel, lanes.g.kw * amx::tile_elements, all};
+    const auto sum = [&](std::span<const amx::Step> rows, std::int64_t chunk, bool accumulate) {
+      for (std::int64_t half = 0; half < halves; ++half) {
+        sum_quad(sums + half * amx::tile_rows, tiles + chunk * amx::tile_elements,
+                 weights + half * packed_tile + chunk * strides.taps, rows, quads.of(i),
+                 quads.meetings.data(), strides, accumulate);
+      }
+    };
+    if (all < slab || reads.empty()) return sum(reads, 0, false);
+    for (std::size_t row = 0; row < reads.size(); ++row) {
+      for (std::int64_t chunk = 0; chunk < all; chunk += strides.chunks) {
+        strides.chunks = all - chunk < 2 * slab ? all - chunk : slab;
+        sum(reads.subspan(row, 1), chunk, row + static_cast<std::size_t>(chunk) > 0);
+      }
+    }
   }
 };
 

@@ -158,22 +158,31 @@ TINYNET_TARGET_AMX inline void add_listed(const bfloat16* in, const bfloat16* we
 inline constexpr std::int64_t quad_width = 32;              // floats in a row of sums, of two calls
 inline constexpr std::int64_t quad_sums = 16 * quad_width;  // of an output
 
-/// sums[output][lane][16 of 32] of a quad: over `rows` of the window, which say where the inputs'
-/// row and its weights begin, and over chunks of 32 input channels. Needs a TileSection.
+/// sums[output][lane][16 of 32] = or += those of a quad, over `rows` of the window, which say where the
+/// inputs' row and its weights begin, and over chunks of 32 input channels. Needs a TileSection.
 TINYNET_TARGET_AMX inline void sum_quad(float* sums, const bfloat16* in, const bfloat16* weights,
-                                        std::span<const amx::Step> rows, const Quads& quads,
-                                        std::int64_t i, const QuadStrides& s) {
+                                        std::span<const amx::Step> rows,
+                                        std::span<const Pass> passes, const Meeting* meetings,
+                                        const QuadStrides& s, bool accumulate) {
+  constexpr auto row_bytes = quad_width * sizeof(float);
   amx::finish_stores();
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
+  if (accumulate) {
+    _tile_loadd(0, sums, row_bytes);
+    _tile_loadd(1, sums + quad_sums, row_bytes);
+    _tile_loadd(2, sums + 2 * quad_sums, row_bytes);
+    _tile_loadd(3, sums + 3 * quad_sums, row_bytes);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
   for (const auto& row : rows) {
-    for (const auto& pass : quads.of(i)) {
+    for (const auto& pass : passes) {
       const auto* from = in + row.a;
       const auto* top = weights + row.b + pass.tap * amx::tile_elements;
       if (!pass.slides) {
-        add_listed(from, top, s, pass.taps, quads.meetings.data() + pass.meetings, pass.count);
+        add_listed(from, top, s, pass.taps, meetings + pass.meetings, pass.count);
         continue;
       }
       from += pass.base * s.pixel;
@@ -182,7 +191,6 @@ TINYNET_TARGET_AMX inline void sum_quad(float* sums, const bfloat16* in, const b
       else add_sliding<1>(from, top, s, pass.present);
     }
   }
-  constexpr auto row_bytes = quad_width * sizeof(float);
   _tile_stored(0, sums, row_bytes);
   _tile_stored(1, sums + quad_sums, row_bytes);
   _tile_stored(2, sums + 2 * quad_sums, row_bytes);
