@@ -7,10 +7,10 @@
 #ifdef TINYNET_AMX
 
 /// The forward pass and the input gradient through tiles: for each quad of output pixels of 16 lanes
-/// and 32 output channels, the sums over the taps that reach them and over chunks of 32 input channels.
+/// and 64 output channels, the sums over the taps that reach them and over chunks of 32 input channels.
 ///
 /// A unit copies the rows it reads of its lanes into tiles, as many as fit L2 beside the weights of
-/// 32 output channels; rows that the next strip reads again stay where they are. From there on every
+/// 64 output channels; rows that the next strip reads again stay where they are. From there on every
 /// tile is 1 KB in one piece.
 namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx {
 
@@ -40,32 +40,33 @@ inline void find_outputs(LaneOutput (&outputs)[Lanes::most], const Destination& 
   }
 }
 
-/// Writes the sums [output][lane][32] of `width` outputs of a row, from (row, col) on, of `count`
-/// lanes.
+/// Writes the sums of `width` outputs of a row, from (row, col) on, of `count` lanes.
 TINYNET_TARGET_AMX inline void store_quad(const Destination& to, const float* sums,
                                           const LaneOutput* outputs, std::int64_t count,
                                           std::int64_t row, std::int64_t col, std::int64_t width) {
-  const auto mask = to.count >= 32 ? ~0u : (1u << to.count) - 1;
-  auto bias_low = _mm512_setzero_ps(), bias_high = _mm512_setzero_ps();
-  if (to.bias) {
-    bias_low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), to.bias);
-    bias_high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), to.bias + 16);
-  }
   bfloat16* pixel = to.data + (row * to.width + col) * to.channels + to.first;
   for (std::int64_t i = 0; i < count; ++i, sums += quad_width) {
     if (row >= outputs[i].rows) continue;  // the last part of an image may be smaller
     const auto end = std::min(width, outputs[i].cols - col);
-    bfloat16* at = pixel + outputs[i].origin;
-    for (std::int64_t x = 0; x < end; ++x, at += to.channels) {
-      const float* from = sums + x * quad_sums;
-      auto low = _mm512_add_ps(_mm512_load_ps(from), bias_low);
-      auto high = _mm512_add_ps(_mm512_load_ps(from + 16), bias_high);
-      if (to.store == Store::add) {
-        const auto old = _mm512_maskz_loadu_epi16(mask, at);
-        low = _mm512_add_ps(low, amx::widened(_mm512_castsi512_si256(old)));
-        high = _mm512_add_ps(high, amx::widened(_mm512_extracti64x4_epi64(old, 1)));
+    for (std::int64_t x = 0; x < end; ++x) {
+      for (std::int64_t c = 0; c < to.count; c += 32) {
+        const auto mask = to.count - c >= 32 ? ~0u : (1u << (to.count - c)) - 1;
+        const float* from = sums + x * quad_sums + c;
+        bfloat16* at = pixel + outputs[i].origin + x * to.channels + c;
+        auto low = _mm512_load_ps(from), high = _mm512_load_ps(from + 16);
+        if (to.bias) {
+          const auto low_mask = static_cast<__mmask16>(mask);
+          const auto high_mask = static_cast<__mmask16>(mask >> 16);
+          low = _mm512_add_ps(low, _mm512_maskz_loadu_ps(low_mask, to.bias + c));
+          high = _mm512_add_ps(high, _mm512_maskz_loadu_ps(high_mask, to.bias + c + 16));
+        }
+        if (to.store == Store::add) {
+          const auto old = _mm512_maskz_loadu_epi16(mask, at);
+          low = _mm512_add_ps(low, amx::widened(_mm512_castsi512_si256(old)));
+          high = _mm512_add_ps(high, amx::widened(_mm512_extracti64x4_epi64(old, 1)));
+        }
+        _mm512_mask_storeu_epi16(at, mask, (__m512i)_mm512_cvtne2ps_pbh(high, low));
       }
-      _mm512_mask_storeu_epi16(at, mask, (__m512i)_mm512_cvtne2ps_pbh(high, low));
     }
   }
 }
@@ -113,7 +114,7 @@ inline CorrelateCut cut_correlation(const Lanes& lanes, const Channels& c) {
   const auto row_units = std::clamp<std::int64_t>(units / count, 1, strips);
   cut.unit_rows = pieces(strips, row_units) * cut.rows;
   count *= pieces(lanes.rows.outputs, cut.unit_rows);
-  cut.channel_parts = std::clamp<std::int64_t>(units / count, 1, pieces(c.out, depth));
+  cut.channel_parts = std::clamp<std::int64_t>(units / count, 1, pieces(c.out, quad_width));
   return cut;
 }
 
@@ -159,14 +160,14 @@ struct CorrelateLanes {
         }
       }
       copied = std::max(copied, needed);
-      const auto blocks = pieces(c.out, depth);
+      const auto blocks = pieces(c.out, quad_width);
       for (auto ob = part * blocks / cut.channel_parts;
            ob < (part + 1) * blocks / cut.channel_parts; ++ob) {
         auto to = out;
-        to.first = group * c.out + ob * depth;
-        to.count = std::min(c.out - ob * depth, depth);
+        to.first = group * c.out + ob * quad_width;
+        to.count = std::min(c.out - ob * quad_width, quad_width);
         if (to.bias) to.bias += to.first;
-        const auto* weights = packed + (group * c.tiles() + 2 * ob) * packed_tile;
+        const auto* weights = packed + (group * c.tiles() + 4 * ob) * packed_tile;
         for (auto r = row; r < row_end; ++r) {
           const auto reads = list_steps(steps, r);
           for (auto b = block; b < block_end; ++b) {
@@ -188,46 +189,40 @@ struct CorrelateLanes {
     return steps.first(count);
   }
 
-  /// A row of outputs of a block of lanes, 32 channels of them.
+  /// A row of outputs of a block of lanes, 64 channels of them.
   void sum_row(const Destination& to, const bfloat16* tiles, const bfloat16* weights,
                std::span<const amx::Step> reads, std::int64_t block, std::int64_t row) const {
-    alignas(64) float sums[2][quad * quad_sums];
+    alignas(64) float sums[quad * quad_sums];
     LaneOutput outputs[Lanes::most];
     find_outputs(outputs, to, lanes, block);
-    // A quad is written while the products of the next run: stored tiles cannot be read again
-    // before they have reached the cache.
-    const auto store = [&](std::int64_t i) {
-      store_quad(to, sums[i % 2], outputs, lanes.in_block(block), row, i * quad,
+    for (std::int64_t i = 0; i < pieces(lanes.cols.outputs, quad); ++i) {
+      sum_slabs(sums, pieces(to.count, amx::tile_rows), tiles, weights, reads, i);
+      store_quad(to, sums, outputs, lanes.in_block(block), row, i * quad,
                  std::min(quad, lanes.cols.outputs - i * quad));
-    };
-    const auto count = pieces(lanes.cols.outputs, quad);
-    for (std::int64_t i = 0; i < count; ++i) {
-      sum_slabs(sums[i % 2], to.count > amx::tile_rows ? 2 : 1, tiles, weights, reads, i);
-      if (i > 0) store(i - 1);
     }
-    store(count - 1);
   }
 
-  /// The sums of a quad for 16 output channels, or twice 16. With many input channels it goes by slabs,
-  /// whose inputs stay in L1 from the first 16 to the second: 4.3 ms instead of 5.0 for 128
-  /// channels at 14.
-  void sum_slabs(float* sums, std::int64_t halves, const bfloat16* tiles, const bfloat16* weights,
-                 std::span<const amx::Step> reads, std::int64_t i) const {
-    constexpr std::int64_t slab =
-        4;  // chunks of a row of the window: 24 KB of a 3x3 window's inputs
-    const auto all = c.chunks();
-    QuadStrides strides{cut.pixel, lanes.g.kw * amx::tile_elements, all};
+  /// The sums of a quad, for 16 output channels after the other. Where the inputs outgrow L1 (48 KB)
+  /// they are taken by slabs of 24 KB that stay there from the first 16 channels to the last: 4.3 ms
+  /// instead of 5.0 for 128 -> 128 at 14.
+  void sum_slabs(float* sums, std::int64_t channel_tiles, const bfloat16* tiles,
+                 const bfloat16* weights, std::span<const amx::Step> reads, std::int64_t i) const {
+    constexpr std::int64_t tiles_of_l1 = 40, tiles_of_slab = 24;
+    const auto chunks = c.chunks(), slab = std::max<std::int64_t>(tiles_of_slab / quads.inputs, 1);
+    QuadStrides strides{cut.pixel, lanes.g.kw * amx::tile_elements, chunks};
     const auto sum = [&](std::span<const amx::Step> rows, std::int64_t chunk, bool accumulate) {
-      for (std::int64_t half = 0; half < halves; ++half) {
-        sum_quad(sums + half * amx::tile_rows, tiles + chunk * amx::tile_elements,
-                 weights + half * packed_tile + chunk * strides.taps, rows, quads.of(i),
+      for (std::int64_t tile = 0; tile < channel_tiles; ++tile) {
+        sum_quad(sums + tile * amx::tile_rows, tiles + chunk * amx::tile_elements,
+                 weights + tile * packed_tile + chunk * strides.taps, rows, quads.of(i),
                  quads.meetings.data(), strides, accumulate);
       }
     };
-    if (all < slab || reads.empty()) return sum(reads, 0, false);
+    if (reads.empty() || std::ssize(reads) * chunks * quads.inputs <= tiles_of_l1) {
+      return sum(reads, 0, false);
+    }
     for (std::size_t row = 0; row < reads.size(); ++row) {
-      for (std::int64_t chunk = 0; chunk < all; chunk += strides.chunks) {
-        strides.chunks = all - chunk < 2 * slab ? all - chunk : slab;
+      for (std::int64_t chunk = 0; chunk < chunks; chunk += strides.chunks) {
+        strides.chunks = chunks - chunk < 2 * slab ? chunks - chunk : slab;
         sum(reads.subspan(row, 1), chunk, row + static_cast<std::size_t>(chunk) > 0);
       }
     }

@@ -35,6 +35,7 @@ struct Pass {
 /// The passes of all quads of a row of outputs.
 struct Quads {
   std::int64_t batches = 0;  // passes of a quad
+  std::int64_t inputs = 1;   // that meet a pass, at most
   std::span<Pass> passes = {};
   std::span<Meeting> meetings = {};
 
@@ -75,6 +76,7 @@ inline Quads list_quads(const Axis& cols, Scratch& scratch) {
       }
     }
     used += pass.count;
+    quads.inputs = std::max<std::int64_t>(quads.inputs, pass.count);
     quads.passes[static_cast<std::size_t>(i)] = pass;
   }
   return quads;
@@ -155,10 +157,10 @@ TINYNET_TARGET_AMX inline void add_listed(const bfloat16* in, const bfloat16* we
   }
 }
 
-inline constexpr std::int64_t quad_width = 32;              // floats in a row of sums, of two calls
-inline constexpr std::int64_t quad_sums = 16 * quad_width;  // of an output
+inline constexpr std::int64_t quad_width = 64;  // output channels that are summed in turn
+inline constexpr std::int64_t quad_sums = 16 * quad_width;  // of an output: [lane][channel]
 
-/// sums[output][lane][16 of 32] = or += those of a quad, over `rows` of the window, which say where the
+/// sums[output][lane][16 of 64] = or += those of a quad, over `rows` of the window, which say where the
 /// inputs' row and its weights begin, and over chunks of 32 input channels. Needs a TileSection.
 TINYNET_TARGET_AMX inline void sum_quad(float* sums, const bfloat16* in, const bfloat16* weights,
                                         std::span<const amx::Step> rows,

@@ -63,11 +63,11 @@ struct Axis {
 
   /// The first input that outputs from `out` on read, counted like inputs_before.
   std::int64_t inputs_from(std::int64_t out) const {
-    auto first = inputs;
+    auto least = inputs;
     for (auto i = begin[static_cast<std::size_t>(out)]; i < std::ssize(terms); ++i) {
-      first = std::min<std::int64_t>(first, terms[static_cast<std::size_t>(i)].in);
+      least = std::min<std::int64_t>(least, terms[static_cast<std::size_t>(i)].in);
     }
-    return first;
+    return least;
   }
 
   /// Fills the tables.
