@@ -2,8 +2,10 @@
 // distinct layer of V7 (a ResNet of blocks 2-3-3-2 and widths 64 to 512, one channel, 28 x 28, batch
 // 256) and those of the depthwise net (batch 128), forward, input gradient, weight gradient. Packing
 // of weights is outside on both sides; copies, conversions and plain fp32 weight gradients inside.
-// Run: ./versus_onednn [--precision fp32|bf16|fp16] [--threads N] [--layers TEXT]
-// ONEDNN_MAX_CPU_ISA=AVX2 holds oneDNN to AVX2. fp16 is compared with our own fp32: oneDNN has none.
+// Run: ./versus_onednn [--precision fp32|bf16|fp16] [--against onednn|fp32|one-thread]
+//                      [--threads N] [--layers TEXT]
+// ONEDNN_MAX_CPU_ISA=AVX2 holds oneDNN to AVX2, TINYNET_KERNELS=simd us to vectors. fp16 is compared
+// with our own fp32, as oneDNN has none; `one-thread` with ourselves on one.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -13,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include <tinynet/float_tiles.hpp>
 #include <tinynet/kernels/conv2d.hpp>
 #include <tinynet/kernels/depthwise_conv2d.hpp>
 #include <tinynet/tensor.hpp>
@@ -144,25 +147,54 @@ Times compare(const std::function<void()>& mine, const std::function<void()>& ot
   return {median(first), median(second)};
 }
 
+/// A pass on one thread.
+std::function<void()> on_one_thread(const std::function<void()>& pass) {
+  return [pass] {
+    const int threads = num_threads();
+    set_num_threads(1);
+    pass();
+    set_num_threads(threads);
+  };
+}
+
 struct Options {
-  std::string precision = "bf16", layers;
+  std::string precision = "bf16", against, layers;
 };
 
 Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (!std::strcmp(argv[i], "--precision")) options.precision = argv[i + 1];
+    else if (!std::strcmp(argv[i], "--against")) options.against = argv[i + 1];
     else if (!std::strcmp(argv[i], "--threads")) set_num_threads(std::atoi(argv[i + 1]));
     else if (!std::strcmp(argv[i], "--layers")) options.layers = argv[i + 1];
+    else argc = 0;
   }
-  const bool known = options.precision == "fp32" || options.precision == "bf16" ||
-                     options.precision == "fp16";
-  if (argc % 2 == 0 || !known) {
-    std::fprintf(stderr, "usage: %s [--precision fp32|bf16|fp16] [--threads N] [--layers TEXT]\n",
+  const bool half = options.precision == "fp16";
+  if (options.against.empty()) options.against = half ? "fp32" : "onednn";
+  const bool known = half || options.precision == "fp32" || options.precision == "bf16";
+  const bool comparable = options.against == "fp32" || options.against == "one-thread" ||
+                          (options.against == "onednn" && !half);
+  if (argc % 2 == 0 || !known || !comparable) {
+    std::fprintf(stderr,
+                 "usage: %s [--precision fp32|bf16|fp16] [--against onednn|fp32|one-thread] "
+                 "[--threads N] [--layers TEXT]\n",
                  argv[0]);
     std::exit(2);
   }
   return options;
+}
+
+/// What a layer's passes are compared with.
+onednn::Convolution compared(const Options& options, const Layer& layer,
+                             const onednn::Convolution& mine) {
+  if (options.against == "fp32") return ours<float>(layer);
+  if (options.against == "one-thread") {
+    return {on_one_thread(mine.forward), on_one_thread(mine.backward_input),
+            on_one_thread(mine.backward_weight)};
+  }
+  return theirs(layer, options.precision == "bf16" ? onednn::Precision::bfloat16
+                                                   : onednn::Precision::float32);
 }
 
 }  // namespace
@@ -175,8 +207,8 @@ int main(int argc, char** argv) {
                                                              : peaks.float_operations;
   std::printf("%s\npeak %.2f TFLOP/s, copy %.1f GB/s\n\n", cpu_report().c_str(), peak * 1e-12,
               peaks.copy_bytes * 1e-9);
-  std::printf("%-24s %-7s %9s %9s %7s %9s %7s\n", options.precision.c_str(), "pass", "ours ms",
-              half ? "fp32 ms" : "oneDNN ms", "ratio", "TFLOP/s", "% peak");
+  std::printf("%-24s %-7s %9s %13s %7s %9s %7s\n", options.precision.c_str(), "pass", "ours ms",
+              (options.against + " ms").c_str(), "ratio", "TFLOP/s", "% peak");
   double total_ours = 0, total_theirs = 0, weight_ours = 0, weight_theirs = 0, log_sum = 0;
   double small_ours = 0, small_theirs = 0;
   int count = 0;
@@ -185,13 +217,11 @@ int main(int argc, char** argv) {
     const auto mine = brain  ? ours<bfloat16>(each)
                       : half ? ours<float16>(each)
                              : ours<float>(each);
-    const auto other = half ? ours<float>(each)
-                            : theirs(each, brain ? onednn::Precision::bfloat16
-                                                 : onednn::Precision::float32);
+    const auto other = compared(options, each, mine);
     const auto pass = [&](const char* name, const auto& f, const auto& g, bool weight) {
       const auto t = compare(f, g);
       const double rate = 2 * static_cast<double>(each.g.macs()) / t.ours;
-      std::printf("%-24s %-7s %9.3f %9.3f %7.2f %9.3f %7.1f\n", each.name.c_str(), name,
+      std::printf("%-24s %-7s %9.3f %13.3f %7.2f %9.3f %7.1f\n", each.name.c_str(), name,
                   t.ours * 1e3, t.theirs * 1e3, t.theirs / t.ours, rate * 1e-12,
                   100 * rate / peak);
       std::fflush(stdout);

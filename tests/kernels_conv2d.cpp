@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <tinynet/core/random.hpp>
+#include <tinynet/float_tiles.hpp>
 #include <tinynet/kernels/conv2d.hpp>
 
 namespace {
@@ -102,7 +103,9 @@ struct Truth {
 /// was there added, errs by at most (terms + 2) u per unit of sum |products| (Higham, Accuracy and
 /// Stability, section 3.1; u is half of epsilon). The truth has the same bound in double: for T =
 /// double the two add up to epsilon, which is therefore what is used throughout. Rounding to T adds
-/// half an epsilon of T of the result, or half of float16's smallest step, 2^-24.
+/// half an epsilon of T of the result, or half of float16's smallest step, 2^-24. Products of pieces
+/// (conv2d/amx_pieces.hpp) sum six terms for one, but five of them are below 2^-8 of the first: they are
+/// held to the same bound.
 template <class T, class Stored>
 double worst_error(const std::vector<Stored>& result, const std::vector<double>& truth,
                    const std::vector<double>& bound, const std::vector<double>* before,
@@ -299,6 +302,7 @@ TEST_CASE("a correlation worked by hand") {
   const Conv2dGeometry g = geometry({.n = 1, .h = 3, .w = 3, .ic = 1, .oc = 1, .kh = 2, .kw = 2});
   const std::vector<float> x = {1, 2, 3, 4, 5, 6, 7, 8, 9}, w = {1, 2, 3, 4}, b = {10};
   for (const auto& kernel : conv2d_forward_versions<float>) {
+    if (kernel.refuses(g)) continue;
     Buffer packed(static_cast<std::size_t>(kernel.packed_bytes(g)));
     kernel.pack(packed.data(), w, g);
     std::vector<float> y(4);
@@ -309,6 +313,7 @@ TEST_CASE("a correlation worked by hand") {
   }
   const std::vector<float> dy = {1, 10, 100, 1000};
   for (const auto& kernel : conv2d_backward_input_versions<float>) {
+    if (kernel.refuses(g)) continue;
     Buffer packed(static_cast<std::size_t>(kernel.packed_bytes(g)));
     kernel.pack(packed.data(), w, g);
     std::vector<float> dx(9);
@@ -316,6 +321,7 @@ TEST_CASE("a correlation worked by hand") {
     CHECK(dx == std::vector<float>{1, 12, 20, 103, 1234, 2040, 300, 3400, 4000});
   }
   for (const auto& kernel : conv2d_backward_weight_versions<float>) {
+    if (kernel.refuses(g)) continue;
     std::vector<float> dw(4);
     kernel.run(dw, Store::overwrite, dy, x, g);
     CHECK(dw == std::vector<float>{5421, 6532, 8754, 9865});
@@ -477,6 +483,25 @@ TEST_CASE("groups do not see each other's channels") {
     const auto dirty = run_backward_weight(weight, poisoned, nullptr);
     CHECK(std::equal(clean.begin(), clean.begin() + std::ssize(clean) / 2, dirty.begin()));
   });
+}
+
+TEST_CASE("what is not finite stays where it is read") {
+  // Sums of pieces must not make NaN of it everywhere, nor lose it.
+  Truth truth(geometry({.n = 20, .h = 6, .w = 6, .ic = 32, .oc = 32, .kh = 3, .kw = 3,
+                        .padding = 1}));
+  for (const double bad : {std::numeric_limits<double>::infinity(),
+                           std::numeric_limits<double>::quiet_NaN()}) {
+    truth.x[32 * 36 * 3 + 32 * 7 + 5] = bad;  // image 3, pixel (1, 1)
+    for_types<float, bfloat16, float16>([&]<class T>() {
+      INFO(type_name<T>() << ", " << bad);
+      const auto y = run_forward(conv2d_forward<T>(truth.g), truth, true);
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        const auto image = i / 32 / 36, row = i / 32 / 6 % 6, col = i / 32 % 6;
+        const bool reads = image == 3 && row <= 2 && col <= 2;
+        REQUIRE(std::isfinite(static_cast<float>(y[i])) == !reads);
+      }
+    });
+  }
 }
 
 TEST_CASE("an output of the forward pass does not depend on the rest of the batch") {

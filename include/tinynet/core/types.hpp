@@ -14,6 +14,9 @@ inline constexpr bool is_any_of = (std::is_same_v<T, Types> || ...);
 /// A type that activations can be stored in.
 template <class T>
 concept Scalar = is_any_of<T, float, double, bfloat16, float16>;
+/// Those of 16 bits.
+template <class T>
+concept Scalar16 = Scalar<T> && sizeof(T) == 2;
 
 /// The type of parameters, their gradients, optimizer state and batch-norm statistics of a network
 /// whose activations are stored as `T`: double for double, else float.

@@ -15,40 +15,59 @@ inline constexpr std::array conv2d_forward_versions = {
     conv2d_forward_simd<T>,
     conv2d_forward_reference<T>,
 };
-#ifdef TINYNET_AMX
-template <>
-inline constexpr std::array conv2d_forward_versions<bfloat16> = {
-    conv2d_forward_amx,
-    conv2d_forward_simd<bfloat16>,
-    conv2d_forward_reference<bfloat16>,
-};
-#endif
-
 template <Scalar T>
 inline constexpr std::array conv2d_backward_input_versions = {
     conv2d_backward_input_simd<T>,
     conv2d_backward_input_reference<T>,
 };
-#ifdef TINYNET_AMX
-template <>
-inline constexpr std::array conv2d_backward_input_versions<bfloat16> = {
-    conv2d_backward_input_amx,
-    conv2d_backward_input_simd<bfloat16>,
-    conv2d_backward_input_reference<bfloat16>,
-};
-#endif
-
 template <Scalar T>
 inline constexpr std::array conv2d_backward_weight_versions = {
     conv2d_backward_weight_simd<T>,
     conv2d_backward_weight_reference<T>,
 };
+
 #ifdef TINYNET_AMX
+template <Scalar16 T>
+inline constexpr std::array conv2d_forward_versions<T> = {
+    conv2d_forward_amx<T>,
+    conv2d_forward_simd<T>,
+    conv2d_forward_reference<T>,
+};
+template <Scalar16 T>
+inline constexpr std::array conv2d_backward_input_versions<T> = {
+    conv2d_backward_input_amx<T>,
+    conv2d_backward_input_simd<T>,
+    conv2d_backward_input_reference<T>,
+};
+template <Scalar16 T>
+inline constexpr std::array conv2d_backward_weight_versions<T> = {
+    conv2d_backward_weight_amx<T>,
+    conv2d_backward_weight_simd<T>,
+    conv2d_backward_weight_reference<T>,
+};
+
+// Float goes through tiles as sums of pieces where <tinynet/float_tiles.hpp> is included, which puts
+// its versions into the first places: others need not wait for them to be compiled.
+inline const char* refuses_float_tiles(const Conv2dGeometry&) {
+  return "tinynet/float_tiles.hpp is not included";
+}
 template <>
-inline constexpr std::array conv2d_backward_weight_versions<bfloat16> = {
-    conv2d_backward_weight_amx,
-    conv2d_backward_weight_simd<bfloat16>,
-    conv2d_backward_weight_reference<bfloat16>,
+inline constinit std::array conv2d_forward_versions<float> = {
+    Conv2dForward<float>{Path::amx, refuses_float_tiles, nullptr, nullptr, nullptr},
+    conv2d_forward_simd<float>,
+    conv2d_forward_reference<float>,
+};
+template <>
+inline constinit std::array conv2d_backward_input_versions<float> = {
+    Conv2dBackwardInput<float>{Path::amx, refuses_float_tiles, nullptr, nullptr, nullptr},
+    conv2d_backward_input_simd<float>,
+    conv2d_backward_input_reference<float>,
+};
+template <>
+inline constinit std::array conv2d_backward_weight_versions<float> = {
+    Conv2dBackwardWeight<float>{Path::amx, refuses_float_tiles, nullptr},
+    conv2d_backward_weight_simd<float>,
+    conv2d_backward_weight_reference<float>,
 };
 #endif
 

@@ -6,8 +6,9 @@
 
 #ifdef TINYNET_AMX
 
-/// The versions in bfloat16 tiles with float sums, for bfloat16 images. Weights are rounded to
-/// bfloat16 when they are packed; weight gradients stay in float.
+/// The versions in bfloat16 tiles with float sums. Weights of bfloat16 images are rounded when they are
+/// packed, those of float16 and float are sums of pieces (amx_pieces.hpp); weight gradients stay in
+/// float. For float it takes <tinynet/float_tiles.hpp> to have them chosen.
 namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx {
 
 /// Tiles sum over at least 32 input channels and write at least 16 output channels: narrow groups
@@ -23,49 +24,57 @@ inline const char* refuses(const Conv2dGeometry& g) {
   return nullptr;
 }
 
-template <bool backward>
+template <Scalar T, bool backward>
 std::int64_t packed_bytes(const Conv2dGeometry& g) {
-  return packed_elements(backward ? g : folded(g), backward) *
+  return packed_elements(backward ? g : folded(g), backward, pieces_of<T>) *
          static_cast<std::int64_t>(sizeof(bfloat16));
 }
 
-template <bool backward>
+template <Scalar T, bool backward>
 void pack(std::byte* packed, std::span<const float> w, const Conv2dGeometry& g) {
-  pack_weights(reinterpret_cast<bfloat16*>(packed), w.data(), backward ? g : folded(g), backward);
+  pack_weights(reinterpret_cast<bfloat16*>(packed), w.data(), backward ? g : folded(g), backward,
+               pieces_of<T>);
 }
 
-inline void forward(std::span<bfloat16> y, std::span<const bfloat16> x, const std::byte* packed,
-                    std::span<const float> bias, const Conv2dGeometry& g) {
-  correlate(y.data(), Store::overwrite, source_of(x.data(), g),
+template <Scalar T>
+void forward(std::span<T> y, std::span<const T> x, const std::byte* packed,
+             std::span<const float> bias, const Conv2dGeometry& g) {
+  correlate(y.data(), Store::overwrite, input_source(x.data(), g),
             reinterpret_cast<const bfloat16*>(packed), bias.empty() ? nullptr : bias.data(),
             folded(g), false);
 }
 
-inline void backward_input(std::span<bfloat16> dx, Store store, std::span<const bfloat16> dy,
-                           const std::byte* packed, const Conv2dGeometry& g) {
-  correlate(dx.data(), store, {dy.data(), g.oh, g.ow, g.oc},
+template <Scalar T>
+void backward_input(std::span<T> dx, Store store, std::span<const T> dy, const std::byte* packed,
+                    const Conv2dGeometry& g) {
+  correlate(dx.data(), store, image_source(dy.data(), g.oh, g.ow, g.oc),
             reinterpret_cast<const bfloat16*>(packed), nullptr, g, true);
 }
 
-inline void backward_weight(std::span<float> dw, Store store, std::span<const bfloat16> dy,
-                            std::span<const bfloat16> x, const Conv2dGeometry& g) {
-  weight_gradient(dw.data(), store, dy.data(), source_of(x.data(), g), folded(g));
+template <Scalar T>
+void backward_weight(std::span<float> dw, Store store, std::span<const T> dy, std::span<const T> x,
+                     const Conv2dGeometry& g) {
+  weight_gradient(dw.data(), store, image_source(dy.data(), g.oh, g.ow, g.oc),
+                  input_source(x.data(), g), folded(g));
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx
 
 namespace tinynet::inline TINYNET_ABI::kernels {
 
-inline constexpr Conv2dForward<bfloat16> conv2d_forward_amx = {
-    Path::amx, conv2d_amx::refuses, conv2d_amx::packed_bytes<false>, conv2d_amx::pack<false>,
-    conv2d_amx::forward};
+template <Scalar T>
+inline constexpr Conv2dForward<T> conv2d_forward_amx = {
+    Path::amx, conv2d_amx::refuses, conv2d_amx::packed_bytes<T, false>, conv2d_amx::pack<T, false>,
+    conv2d_amx::forward<T>};
 
-inline constexpr Conv2dBackwardInput<bfloat16> conv2d_backward_input_amx = {
-    Path::amx, conv2d_amx::refuses, conv2d_amx::packed_bytes<true>, conv2d_amx::pack<true>,
-    conv2d_amx::backward_input};
+template <Scalar T>
+inline constexpr Conv2dBackwardInput<T> conv2d_backward_input_amx = {
+    Path::amx, conv2d_amx::refuses, conv2d_amx::packed_bytes<T, true>, conv2d_amx::pack<T, true>,
+    conv2d_amx::backward_input<T>};
 
-inline constexpr Conv2dBackwardWeight<bfloat16> conv2d_backward_weight_amx = {
-    Path::amx, conv2d_amx::refuses, conv2d_amx::backward_weight};
+template <Scalar T>
+inline constexpr Conv2dBackwardWeight<T> conv2d_backward_weight_amx = {
+    Path::amx, conv2d_amx::refuses, conv2d_amx::backward_weight<T>};
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
 

@@ -14,19 +14,22 @@
 /// tile is 1 KB in one piece.
 namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx {
 
-/// Where the results of a unit go.
-struct Destination {
-  bfloat16* data;
-  Store store;
-  std::int64_t height, width, channels;  // of the output tensor
-  std::int64_t first = 0, count = 0;     // channels of a block of sums
-  const float* bias = nullptr;           // of the first of them, or null
-};
-
 /// Where the outputs of a lane begin, and how many of its rows and columns lie in the image.
 struct LaneOutput {
   std::int64_t origin = 0;
   std::int64_t rows = 0, cols = 0;
+};
+
+/// Where the results of a unit go.
+struct Destination {
+  std::byte* data;
+  Store store;
+  std::int64_t height = 0, width = 0, channels = 0;  // of the output tensor
+  /// Writes the sums of `width` outputs of a row, from (row, col) on, of `count` lanes.
+  void (*write)(const Destination&, const float* sums, const LaneOutput*, std::int64_t count,
+                std::int64_t row, std::int64_t col, std::int64_t width);
+  const float* bias = nullptr;        // of the first channel of a unit, or null
+  std::int64_t first = 0, count = 0;  // channels of a unit
 };
 
 inline void find_outputs(LaneOutput (&outputs)[Lanes::most], const Destination& to,
@@ -40,32 +43,26 @@ inline void find_outputs(LaneOutput (&outputs)[Lanes::most], const Destination& 
   }
 }
 
-/// Writes the sums of `width` outputs of a row, from (row, col) on, of `count` lanes.
-TINYNET_TARGET_AMX inline void store_quad(const Destination& to, const float* sums,
-                                          const LaneOutput* outputs, std::int64_t count,
-                                          std::int64_t row, std::int64_t col, std::int64_t width) {
-  bfloat16* pixel = to.data + (row * to.width + col) * to.channels + to.first;
+template <Scalar T>
+TINYNET_TARGET_AMX void write_quad(const Destination& to, const float* sums,
+                                   const LaneOutput* outputs, std::int64_t count, std::int64_t row,
+                                   std::int64_t col, std::int64_t width) {
+  T* pixel = reinterpret_cast<T*>(to.data) + (row * to.width + col) * to.channels + to.first;
   for (std::int64_t i = 0; i < count; ++i, sums += quad_width) {
     if (row >= outputs[i].rows) continue;  // the last part of an image may be smaller
     const auto end = std::min(width, outputs[i].cols - col);
     for (std::int64_t x = 0; x < end; ++x) {
       for (std::int64_t c = 0; c < to.count; c += 32) {
-        const auto mask = to.count - c >= 32 ? ~0u : (1u << (to.count - c)) - 1;
+        const auto mask = chunk_mask(to.count, c);
         const float* from = sums + x * quad_sums + c;
-        bfloat16* at = pixel + outputs[i].origin + x * to.channels + c;
         auto low = _mm512_load_ps(from), high = _mm512_load_ps(from + 16);
         if (to.bias) {
-          const auto low_mask = static_cast<__mmask16>(mask);
-          const auto high_mask = static_cast<__mmask16>(mask >> 16);
-          low = _mm512_add_ps(low, _mm512_maskz_loadu_ps(low_mask, to.bias + c));
-          high = _mm512_add_ps(high, _mm512_maskz_loadu_ps(high_mask, to.bias + c + 16));
+          Rest<float> bias;
+          load_rest(bias, to.bias + c, mask);
+          low = _mm512_add_ps(low, bias.low);
+          high = _mm512_add_ps(high, bias.high);
         }
-        if (to.store == Store::add) {
-          const auto old = _mm512_maskz_loadu_epi16(mask, at);
-          low = _mm512_add_ps(low, amx::widened(_mm512_castsi512_si256(old)));
-          high = _mm512_add_ps(high, amx::widened(_mm512_extracti64x4_epi64(old, 1)));
-        }
-        _mm512_mask_storeu_epi16(at, mask, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+        store_sums(pixel + outputs[i].origin + x * to.channels + c, low, high, to.store, mask);
       }
     }
   }
@@ -81,13 +78,13 @@ struct CorrelateCut {
   std::int64_t pixel = 0, row = 0, block = 0;  // strides of the copy, elements
 };
 
-inline CorrelateCut cut_correlation(const Lanes& lanes, const Channels& c) {
+inline CorrelateCut cut_correlation(const Lanes& lanes, const Channels& c, std::int64_t tiles) {
   // Rows of a strip: of 2 MB of L2 they share with weights and with what is written; a strip of 1 MB
   // took 10 to 20 % longer.
   constexpr std::int64_t budget = (768 << 10) / sizeof(bfloat16);
   constexpr std::int64_t units = 16;
   CorrelateCut cut;
-  cut.pixel = pixel_step(c.chunks());
+  cut.pixel = pixel_step(c.chunks() * tiles);
   cut.row = lanes.cols.inputs * cut.pixel;
   const auto ring_of = [&](std::int64_t rows) {
     std::int64_t most = 1;
@@ -184,7 +181,7 @@ struct CorrelateLanes {
     std::size_t count = 0;
     for (const auto& down : lanes.rows.of(row)) {
       steps[count++] = {down.in % cut.ring * cut.row,
-                        down.tap * lanes.g.kw * c.chunks() * amx::tile_elements};
+                        down.tap * lanes.g.kw * c.chunks() * in.pieces * amx::tile_elements};
     }
     return steps.first(count);
   }
@@ -197,8 +194,8 @@ struct CorrelateLanes {
     find_outputs(outputs, to, lanes, block);
     for (std::int64_t i = 0; i < pieces(lanes.cols.outputs, quad); ++i) {
       sum_slabs(sums, pieces(to.count, amx::tile_rows), tiles, weights, reads, i);
-      store_quad(to, sums, outputs, lanes.in_block(block), row, i * quad,
-                 std::min(quad, lanes.cols.outputs - i * quad));
+      to.write(to, sums, outputs, lanes.in_block(block), row, i * quad,
+               std::min(quad, lanes.cols.outputs - i * quad));
     }
   }
 
@@ -208,16 +205,17 @@ struct CorrelateLanes {
   void sum_slabs(float* sums, std::int64_t channel_tiles, const bfloat16* tiles,
                  const bfloat16* weights, std::span<const amx::Step> reads, std::int64_t i) const {
     constexpr std::int64_t tiles_of_l1 = 40, tiles_of_slab = 24;
-    const auto chunks = c.chunks(), slab = std::max<std::int64_t>(tiles_of_slab / quads.inputs, 1);
-    QuadStrides strides{cut.pixel, lanes.g.kw * amx::tile_elements, chunks};
+    const auto chunks = c.chunks(),
+               slab = std::max<std::int64_t>(tiles_of_slab / (quads.inputs * in.pieces), 1);
+    QuadStrides strides{cut.pixel, lanes.g.kw * amx::tile_elements, chunks, in.pieces};
     const auto sum = [&](std::span<const amx::Step> rows, std::int64_t chunk, bool accumulate) {
       for (std::int64_t tile = 0; tile < channel_tiles; ++tile) {
-        sum_quad(sums + tile * amx::tile_rows, tiles + chunk * amx::tile_elements,
-                 weights + tile * packed_tile + chunk * strides.taps, rows, quads.of(i),
+        sum_quad(sums + tile * amx::tile_rows, tiles + chunk * in.pieces * amx::tile_elements,
+                 weights + tile * packed_tile + chunk * in.pieces * strides.taps, rows, quads.of(i),
                  quads.meetings.data(), strides, accumulate);
       }
     };
-    if (reads.empty() || std::ssize(reads) * chunks * quads.inputs <= tiles_of_l1) {
+    if (reads.empty() || std::ssize(reads) * chunks * in.pieces * quads.inputs <= tiles_of_l1) {
       return sum(reads, 0, false);
     }
     for (std::size_t row = 0; row < reads.size(); ++row) {
@@ -229,18 +227,30 @@ struct CorrelateLanes {
   }
 };
 
-/// out = bias + correlation of `in` with packed weights, or out += . `bias` may be null.
-inline void correlate(bfloat16* out, Store store, const Source& in, const bfloat16* packed,
-                      const float* bias, const Conv2dGeometry& g, bool backward) {
+inline void correlate_lanes(Destination& to, const Source& in, const bfloat16* packed,
+                            const Conv2dGeometry& g, bool backward) {
   Scratch scratch;
   const auto lanes = make_lanes(g, backward, amx::tile_rows, quad, scratch);
+  if (lanes.count() == 0) return;
   const auto c = channels(g, backward);
+  to.height = lanes.rows.out_size;
+  to.width = lanes.cols.out_size;
+  to.channels = c.all_out;
   const CorrelateLanes run{
-      lanes,  list_quads(lanes.cols, scratch),
-      c,      cut_correlation(lanes, c),
-      in,     {out, store, lanes.rows.out_size, lanes.cols.out_size, c.all_out, 0, 0, bias},
-      packed, packed_tile(g, backward)};
-  if (lanes.count() > 0) parallel_for(run.units(), run);
+      lanes,  list_quads(lanes.cols, scratch),    c, cut_correlation(lanes, c, in.pieces), in, to,
+      packed, packed_tile(g, backward, in.pieces)};
+  parallel_for(run.units(), run);
+}
+
+/// out = bias + correlation of `in` with packed weights, or out += . `bias` may be null.
+template <Scalar T>
+void correlate(T* out, Store store, const Source& in, const bfloat16* packed, const float* bias,
+               const Conv2dGeometry& g, bool backward) {
+  Destination to{.data = reinterpret_cast<std::byte*>(out),
+                 .store = store,
+                 .write = write_quad<T>,
+                 .bias = bias};
+  correlate_lanes(to, in, packed, g, backward);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx

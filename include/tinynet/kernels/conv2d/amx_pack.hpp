@@ -1,8 +1,7 @@
 #pragma once
 
-#include <tinynet/core/amx.hpp>
+#include <tinynet/kernels/conv2d/amx_pieces.hpp>
 #include <tinynet/kernels/conv2d/lanes.hpp>
-#include <tinynet/kernels/gemm/amx_pack.hpp>
 
 #ifdef TINYNET_AMX
 
@@ -19,15 +18,94 @@ constexpr std::int64_t pixel_step(std::int64_t tiles) {
   return tiles * amx::tile_elements + amx::tile_elements / 16;
 }
 
+/// Where the pixels of a lane's row lie: pixel v of the row, for begin <= v < end, is at
+/// `from + v * step` bytes; before and after there is padding.
+struct LaneRow {
+  const std::byte* from = nullptr;
+  std::int64_t step = 0;
+  std::int64_t begin = 0, end = 0;
+};
+
 /// An image tensor [n, height, width, channels]; `count` of its channels from `channel` on are read.
+/// The code that knows the type of its elements is reached through pointers, the rest is compiled
+/// once.
 struct Source {
-  const bfloat16* data;
+  const std::byte* data;
   std::int64_t height, width, channels;
+  std::int64_t element;  // bytes
+  std::int64_t pieces;   // tiles for 32 channels
+  void (*copy)(bfloat16* to, std::int64_t step, const LaneRow&, std::int64_t first,
+               std::int64_t last, std::int64_t count);
+  void (*pair)(bfloat16* to, std::int64_t chunk_step, const LaneRow& even, const LaneRow& odd,
+               std::int64_t first, std::int64_t last, std::int64_t count);
   std::int64_t channel = 0, count = 0;
   /// Set where a pixel stands for the whole window that an output reads (see `folded`): `data` is
   /// then the input of this convolution.
   const Conv2dGeometry* window = nullptr;
 };
+
+/// The channels of `count` that are in the chunk of 32 from `chunk` on.
+constexpr std::uint32_t chunk_mask(std::int64_t count, std::int64_t chunk) {
+  return count - chunk >= depth ? ~0u : (1u << (count - chunk)) - 1;
+}
+
+/// Copies pixels [first, last) of a lane for products that sum over channels:
+/// `to` [pixel][chunk of 32 channels][piece], tile after tile.
+template <Scalar T>
+TINYNET_TARGET_AMX void copy_pixels(bfloat16* to, std::int64_t step, const LaneRow& row,
+                                    std::int64_t first, std::int64_t last, std::int64_t count) {
+  for (std::int64_t x = first; x < last; ++x) {
+    bfloat16* line = to + x * step;
+    const bool inside = x >= row.begin && x < row.end;
+    const T* from = reinterpret_cast<const T*>(row.from + x * row.step);
+    for (std::int64_t chunk = 0; chunk < count; chunk += depth, from += depth) {
+      Rest<T> rest;
+      load_rest(rest, from, inside ? chunk_mask(count, chunk) : 0);
+#pragma GCC unroll 3
+      for (std::int64_t i = 0; i < pieces_of<T>; ++i, line += amx::tile_elements) {
+        __m512i piece;
+        take_piece(piece, rest);
+        _mm512_store_si512(line, piece);
+      }
+    }
+  }
+}
+
+/// Copies pixels [first, last) of two lanes for products that sum over lanes: the lanes side by side,
+/// 16 channels in each tile. `to` [chunk of 32 channels][pixel][piece][half of the chunk], chunks
+/// `chunk_step` apart.
+template <Scalar T>
+TINYNET_TARGET_AMX void pair_pixels(bfloat16* to, std::int64_t chunk_step, const LaneRow& even,
+                                    const LaneRow& odd, std::int64_t first, std::int64_t last,
+                                    std::int64_t count) {
+  alignas(64) static constexpr std::uint16_t low_channels[32] = {
+      0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
+      8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+  const auto low = _mm512_load_si512(low_channels);
+  const auto high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+  for (std::int64_t x = first; x < last; ++x) {
+    const bool has_even = x >= even.begin && x < even.end;
+    const bool has_odd = x >= odd.begin && x < odd.end;
+    const T* from_even = reinterpret_cast<const T*>(even.from + x * even.step);
+    const T* from_odd = reinterpret_cast<const T*>(odd.from + x * odd.step);
+    bfloat16* pixel = to + x * pixel_step(2 * pieces_of<T>);
+    for (std::int64_t chunk = 0; chunk < count; chunk += depth, pixel += chunk_step) {
+      const auto mask = chunk_mask(count, chunk);
+      Rest<T> a, b;
+      load_rest(a, from_even + chunk, has_even ? mask : 0);
+      load_rest(b, from_odd + chunk, has_odd ? mask : 0);
+      bfloat16* line = pixel;
+#pragma GCC unroll 3
+      for (std::int64_t i = 0; i < pieces_of<T>; ++i, line += pair) {
+        __m512i p, q;
+        take_piece(p, a);
+        take_piece(q, b);
+        _mm512_store_si512(line, _mm512_permutex2var_epi16(p, low, q));
+        _mm512_store_si512(line + amx::tile_elements, _mm512_permutex2var_epi16(p, high, q));
+      }
+    }
+  }
+}
 
 /// A few channels would leave most of a tile's depth empty: 1 of 32 in a first layer. There the
 /// window itself becomes the channels, and the convolution is of one pixel, which leaves weights and
@@ -47,30 +125,39 @@ inline Conv2dGeometry folded(const Conv2dGeometry& g) {
           .kh = 1,
           .kw = 1};
 }
-inline Source source_of(const bfloat16* x, const Conv2dGeometry& g) {
-  if (folds(g)) return {.data = x, .height = g.oh, .width = g.ow, .channels = 0, .window = &g};
-  return {.data = x, .height = g.h, .width = g.w, .channels = g.ic};
+template <Scalar T>
+Source image_source(const T* data, std::int64_t height, std::int64_t width, std::int64_t channels) {
+  return {reinterpret_cast<const std::byte*>(data),
+          height,
+          width,
+          channels,
+          sizeof(T),
+          pieces_of<T>,
+          copy_pixels<T>,
+          pair_pixels<T>};
+}
+template <Scalar T>
+Source input_source(const T* x, const Conv2dGeometry& g) {
+  if (!folds(g)) return image_source(x, g.h, g.w, g.ic);
+  auto source = image_source(x, g.oh, g.ow, 0);
+  source.window = &g;
+  return source;
 }
 
-/// Where the pixels of a lane's row lie: pixel v of the row, for begin <= v < end, is at
-/// `from + v * step`; before and after there is padding.
-struct LaneRow {
-  const bfloat16* from = nullptr;
-  std::int64_t step = 0;
-  std::int64_t begin = 0, end = 0;
-};
-
 /// Lays out the windows of `count` outputs of a row, from output (row, col) of an image on: in each
-/// window the rows of its pixels follow each other, zeros where there is padding.
-TINYNET_TARGET_AMX inline void fold_windows(bfloat16* to, const Source& s, std::int64_t image,
+/// window the rows of its pixels follow each other, zeros where there is padding. Counts in units of 16
+/// bits, of which an element has one or two.
+TINYNET_TARGET_AMX inline void fold_windows(std::uint16_t* to, const Source& s, std::int64_t image,
                                             std::int64_t row, std::int64_t col,
                                             std::int64_t count) {
   const auto& g = *s.window;
-  const auto length = g.kw * g.ic, chunks = pieces(s.count, depth);
-  struct Row {               // of a window, as far as it lies in a chunk
-    const bfloat16* pixels;  // the image's row
-    std::int64_t at;         // where it begins in the chunk, may be negative
-    std::uint32_t mask;      // of the elements of the chunk that it fills
+  const auto* x_data = reinterpret_cast<const std::uint16_t*>(s.data);
+  const auto pixel = g.ic * s.element / 2, length = g.kw * pixel, width = g.w * pixel;
+  const auto chunks = round_up(s.count, depth) * s.element / 2 / depth;
+  struct Row {                    // of a window, as far as it lies in a chunk
+    const std::uint16_t* pixels;  // the image's row
+    std::int64_t at;              // where it begins in the chunk, may be negative
+    std::uint32_t mask;           // of the elements of the chunk that it fills
   };
   // `first` to `last` are the elements of the row that lie in the image.
   const auto mask_of = [](std::int64_t at, std::int64_t first, std::int64_t last) {
@@ -86,18 +173,18 @@ TINYNET_TARGET_AMX inline void fold_windows(bfloat16* to, const Source& s, std::
       const auto y = row * g.stride - g.padding + i * g.dilation, at = i * length - chunk * depth;
       const auto mask = mask_of(at, 0, length);
       if (y < 0 || y >= g.h || !mask) continue;
-      window[rows++] = {s.data + (image * g.h + y) * g.w * g.ic, at, mask};
+      window[rows++] = {x_data + (image * g.h + y) * width, at, mask};
     }
-    bfloat16* line = to + chunk * depth;
+    auto* line = to + chunk * depth;
     for (std::int64_t x = col; x < col + count; ++x, line += chunks * depth) {
-      const auto start = (x * g.stride - g.padding) * g.ic;  // in a row of the image
-      const bool inside = start >= 0 && start + length <= g.w * g.ic;
+      const auto start = (x * g.stride - g.padding) * pixel;  // in a row of the image
+      const bool inside = start >= 0 && start + length <= width;
       auto all = _mm512_setzero_si512();
       for (std::size_t i = 0; i < rows && x < g.ow; ++i) {
         const auto& [pixels, at, whole] = window[i];
         const auto mask = inside ? whole
                                  : mask_of(at, std::max<std::int64_t>(-start, 0),
-                                           std::min(length, g.w * g.ic - start));
+                                           std::min(length, width - start));
         // Elements outside the mask are not touched, wherever the pointer would take them.
         all = _mm512_mask_loadu_epi16(all, mask, pixels + start - at);
       }
@@ -109,22 +196,23 @@ TINYNET_TARGET_AMX inline void fold_windows(bfloat16* to, const Source& s, std::
 /// Input row `v` (counted from the first that a lane reads) of a lane; no pixels where it is padding
 /// or the lane does not exist. `fold` has room for a row of windows, where there are any.
 inline LaneRow lane_row(const Source& s, const Lanes& lanes, const Axis& rows, const Axis& cols,
-                        std::int64_t lane, std::int64_t v, bfloat16* fold) {
+                        std::int64_t lane, std::int64_t v, std::byte* fold) {
   if (lane >= lanes.count()) return {};
   const auto place = lanes.place(lane);
   const auto row = rows.first + v * rows.sample + place.row_part * rows.shift;
   if (row < 0 || row >= s.height) return {};
   const auto col = cols.first + place.col_part * cols.shift;
   if (s.window) {
-    fold_windows(fold, s, place.image, row, col, cols.inputs);
-    return {fold, round_up(s.count, depth), 0, cols.inputs};
+    fold_windows(reinterpret_cast<std::uint16_t*>(fold), s, place.image, row, col, cols.inputs);
+    return {fold, round_up(s.count, depth) * s.element, 0, cols.inputs};
   }
-  const auto* from = s.data + ((place.image * s.height + row) * s.width + col) * s.channels;
+  const auto pixel = (place.image * s.height + row) * s.width + col;
+  const auto* from = s.data + (pixel * s.channels + s.channel) * s.element;
   const auto samples = [&](std::int64_t pixels) {  // divisions would take as long as a short row
     return pixels <= 0 ? 0 : cols.sample == 1 ? pixels : pieces(pixels, cols.sample);
   };
   const auto begin = std::min(samples(-col), cols.inputs), inside = samples(s.width - col);
-  return {from + s.channel, cols.sample * s.channels, begin,
+  return {from, cols.sample * s.channels * s.element, begin,
           std::clamp(inside, begin, cols.inputs)};
 }
 
@@ -134,8 +222,8 @@ struct LaneRows {
 
   LaneRows(Scratch& scratch, const Source& s, const Lanes& lanes, std::int64_t block,
            const Axis& rows, const Axis& cols, std::int64_t v) {
-    const auto windows = s.window ? cols.inputs * round_up(s.count, depth) : 0;
-    auto* fold = scratch.take<bfloat16>(lanes.block * windows).data();
+    const auto windows = s.window ? cols.inputs * round_up(s.count, depth) * s.element : 0;
+    auto* fold = scratch.take<std::byte>(lanes.block * windows).data();
     for (std::int64_t i = 0; i < lanes.block; ++i) {
       of[i] = lane_row(s, lanes, rows, cols, block * lanes.block + i, v, fold + i * windows);
     }
@@ -145,74 +233,40 @@ struct LaneRows {
 /// Pixels that are copied of one lane before the next: their tiles, 2 KB or more each, stay in L1.
 inline constexpr std::int64_t copied_pixels = 8;
 
-/// Copies a row for products that sum over channels: lane after lane of 32 channels in each tile.
-/// `to` [pixel][chunk of 32 channels][lane], pixels `step` apart.
-TINYNET_TARGET_AMX inline void copy_row(bfloat16* to, std::int64_t step, const Source& s,
-                                        const Lanes& lanes, std::int64_t block, const Axis& rows,
-                                        const Axis& cols, std::int64_t v) {
-  const auto chunks = pieces(s.count, depth);
-  const auto rest = s.count % depth ? (1u << (s.count % depth)) - 1 : ~0u;
-  const auto chunk_step = lanes.block * depth;
+/// Copies a row of all lanes for products that sum over channels, pixels `step` apart.
+inline void copy_row(bfloat16* to, std::int64_t step, const Source& s, const Lanes& lanes,
+                     std::int64_t block, const Axis& rows, const Axis& cols, std::int64_t v) {
   Scratch scratch;
   const LaneRows table(scratch, s, lanes, block, rows, cols, v);
   for (std::int64_t first = 0; first < cols.inputs; first += copied_pixels) {
     const auto last = std::min(first + copied_pixels, cols.inputs);
     for (std::int64_t lane = 0; lane < lanes.block; ++lane) {
-      const auto& row = table.of[lane];
-      for (std::int64_t x = first; x < last; ++x) {
-        bfloat16* line = to + x * step + lane * depth;
-        const bool inside = x >= row.begin && x < row.end;
-        const auto* from = row.from + x * row.step;
-        for (std::int64_t i = 0; i < chunks; ++i, line += chunk_step, from += depth) {
-          const auto mask = !inside ? 0u : i + 1 < chunks ? ~0u : rest;
-          _mm512_store_si512(line, _mm512_maskz_loadu_epi16(mask, from));
-        }
-      }
+      s.copy(to + lane * depth, step, table.of[lane], first, last, s.count);
     }
   }
 }
 
-/// Copies a row for products that sum over lanes: pairs of lanes side by side, 16 channels in each
-/// tile. `to` [chunk of 32 channels][pixel][half of the chunk][pair of lanes], chunks `chunk_step`
-/// apart.
-TINYNET_TARGET_AMX inline void pair_row(bfloat16* to, std::int64_t chunk_step, const Source& s,
-                                        const Lanes& lanes, std::int64_t block, const Axis& rows,
-                                        const Axis& cols, std::int64_t v) {
-  alignas(64) static constexpr std::uint16_t low_channels[32] = {
-      0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
-      8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
-  const auto low = _mm512_load_si512(low_channels);
-  const auto high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
-  const auto chunks = pieces(s.count, depth);
-  const auto rest = s.count % depth ? (1u << (s.count % depth)) - 1 : ~0u;
+/// Copies a row of all lanes for products that sum over lanes.
+inline void pair_row(bfloat16* to, std::int64_t chunk_step, const Source& s, const Lanes& lanes,
+                     std::int64_t block, const Axis& rows, const Axis& cols, std::int64_t v) {
   Scratch scratch;
   const LaneRows table(scratch, s, lanes, block, rows, cols, v);
   for (std::int64_t first = 0; first < cols.inputs; first += copied_pixels) {
     const auto last = std::min(first + copied_pixels, cols.inputs);
-    for (std::int64_t p = 0; p < lanes.block / 2; ++p) {
-      const auto &even = table.of[2 * p], &odd = table.of[2 * p + 1];
-      for (std::int64_t x = first; x < last; ++x) {
-        const bool has_even = x >= even.begin && x < even.end;
-        const bool has_odd = x >= odd.begin && x < odd.end;
-        const auto *from_even = even.from + x * even.step, *from_odd = odd.from + x * odd.step;
-        bfloat16* line = to + x * pixel_step(2) + p * depth;
-        for (std::int64_t i = 0; i < chunks; ++i, line += chunk_step) {
-          const auto mask = i + 1 < chunks ? ~0u : rest;
-          const auto a = _mm512_maskz_loadu_epi16(has_even ? mask : 0, from_even + i * depth);
-          const auto b = _mm512_maskz_loadu_epi16(has_odd ? mask : 0, from_odd + i * depth);
-          _mm512_store_si512(line, _mm512_permutex2var_epi16(a, low, b));
-          _mm512_store_si512(line + amx::tile_elements, _mm512_permutex2var_epi16(a, high, b));
-        }
-      }
+    for (std::int64_t lane = 0; lane < lanes.block; lane += 2) {
+      s.pair(to + lane / 2 * depth, chunk_step, table.of[lane], table.of[lane + 1], first, last,
+             s.count);
     }
   }
 }
 
-/// Turns tiles of pairs of lanes x 16 channels into tiles of 16 channels x 32 lanes, in place.
-TINYNET_TARGET_AMX inline void turn_tiles(bfloat16* tiles, std::int64_t pixels) {
-  for (std::int64_t i = 0; i < pixels; ++i, tiles += pixel_step(2)) {
-    for (std::int64_t half = 0; half < 2; ++half) {
-      bfloat16* tile = tiles + half * amx::tile_elements;
+/// Turns tiles of pairs of lanes x 16 channels into tiles of 16 channels x 32 lanes, in place;
+/// `count` tiles in each pixel.
+TINYNET_TARGET_AMX inline void turn_tiles(bfloat16* tiles, std::int64_t pixels,
+                                          std::int64_t count) {
+  for (std::int64_t i = 0; i < pixels; ++i, tiles += pixel_step(count)) {
+    for (std::int64_t t = 0; t < count; ++t) {
+      bfloat16* tile = tiles + t * amx::tile_elements;
       __m512i r[16];
 #pragma GCC unroll 16
       for (int k = 0; k < 16; ++k) r[k] = _mm512_load_si512(tile + k * depth);

@@ -103,28 +103,40 @@ TINYNET_AMX_STEP void slide(const bfloat16* tile, std::uint32_t present) {
   }
 }
 
-/// Where the operands of a sum lie, in elements.
+/// Where the operands of a sum lie, in elements. For a chunk of 32 input channels the inputs have
+/// `pieces` tiles, the weights a tile for each piece and tap (see amx_pieces.hpp).
 struct QuadStrides {
-  std::int64_t pixel = 0;   // of the copied inputs, chunks of 32 channels in it
-  std::int64_t taps = 0;    // of the weights, from a chunk to the next
+  std::int64_t pixel = 0;   // of the copied inputs
+  std::int64_t taps = 0;    // of the weights, from a piece to the next
   std::int64_t chunks = 0;  // how many
+  std::int64_t pieces = 1;
 };
+
+/// The inputs of a pass, one after the other. With `load` the weights' tiles come between them.
+template <int taps, bool load>
+TINYNET_AMX_STEP void slide_all(const bfloat16* in, const bfloat16* weights, std::int64_t pixel,
+                                std::uint32_t present) {
+  if constexpr (load) _tile_loadd(5, weights, 64);
+  slide<taps, 0>(in, present);
+  if constexpr (load && taps > 1) _tile_loadd(6, weights + amx::tile_elements, 64);
+  slide<taps, 1>(in + pixel, present);
+  if constexpr (load && taps > 2) _tile_loadd(7, weights + 2 * amx::tile_elements, 64);
+  slide<taps, 2>(in + 2 * pixel, present);
+  slide<taps, 3>(in + 3 * pixel, present);
+  slide<taps, 4>(in + 4 * pixel, present);
+  slide<taps, 5>(in + 5 * pixel, present);
+}
 
 template <int taps>
 TINYNET_TARGET_AMX void add_sliding(const bfloat16* in, const bfloat16* weights,
                                     const QuadStrides& s, std::uint32_t present) {
-  for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk) {
-    _tile_loadd(5, weights, 64);
-    slide<taps, 0>(in, present);
-    if constexpr (taps > 1) _tile_loadd(6, weights + amx::tile_elements, 64);
-    slide<taps, 1>(in + s.pixel, present);
-    if constexpr (taps > 2) _tile_loadd(7, weights + 2 * amx::tile_elements, 64);
-    slide<taps, 2>(in + 2 * s.pixel, present);
-    slide<taps, 3>(in + 3 * s.pixel, present);
-    slide<taps, 4>(in + 4 * s.pixel, present);
-    slide<taps, 5>(in + 5 * s.pixel, present);
-    in += amx::tile_elements;
-    weights += s.taps;
+  for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk, in += s.pieces * amx::tile_elements) {
+    for (std::int64_t w = 0; w < s.pieces; ++w, weights += s.taps) {
+      slide_all<taps, true>(in, weights, s.pixel, present);
+      for (std::int64_t x = 1; x < s.pieces - w; ++x) {
+        slide_all<taps, false>(in + x * amx::tile_elements, weights, s.pixel, present);
+      }
+    }
   }
 }
 
@@ -132,28 +144,31 @@ TINYNET_TARGET_AMX void add_sliding(const bfloat16* in, const bfloat16* weights,
 TINYNET_TARGET_AMX inline void add_listed(const bfloat16* in, const bfloat16* weights,
                                           const QuadStrides& s, std::int64_t taps,
                                           const Meeting* meetings, std::int64_t count) {
-  for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk) {
-    _tile_loadd(5, weights, 64);
-    if (taps > 1) _tile_loadd(6, weights + amx::tile_elements, 64);
-    if (taps > 2) _tile_loadd(7, weights + 2 * amx::tile_elements, 64);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const auto products = meetings[i].products;
-      _tile_loadd(4, in + meetings[i].in * s.pixel, 64);
-      if (products & 1u << 0) multiply_tiles<0, 4, 5>();
-      if (products & 1u << 1) multiply_tiles<1, 4, 5>();
-      if (products & 1u << 2) multiply_tiles<2, 4, 5>();
-      if (products & 1u << 3) multiply_tiles<3, 4, 5>();
-      if (products & 1u << 4) multiply_tiles<0, 4, 6>();
-      if (products & 1u << 5) multiply_tiles<1, 4, 6>();
-      if (products & 1u << 6) multiply_tiles<2, 4, 6>();
-      if (products & 1u << 7) multiply_tiles<3, 4, 6>();
-      if (products & 1u << 8) multiply_tiles<0, 4, 7>();
-      if (products & 1u << 9) multiply_tiles<1, 4, 7>();
-      if (products & 1u << 10) multiply_tiles<2, 4, 7>();
-      if (products & 1u << 11) multiply_tiles<3, 4, 7>();
+  for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk, in += s.pieces * amx::tile_elements) {
+    for (std::int64_t w = 0; w < s.pieces; ++w, weights += s.taps) {
+      _tile_loadd(5, weights, 64);
+      if (taps > 1) _tile_loadd(6, weights + amx::tile_elements, 64);
+      if (taps > 2) _tile_loadd(7, weights + 2 * amx::tile_elements, 64);
+      const bfloat16* tile = in;
+      for (std::int64_t x = 0; x < s.pieces - w; ++x, tile += amx::tile_elements) {
+        for (std::int64_t i = 0; i < count; ++i) {
+          const auto products = meetings[i].products;
+          _tile_loadd(4, tile + meetings[i].in * s.pixel, 64);
+          if (products & 1u << 0) multiply_tiles<0, 4, 5>();
+          if (products & 1u << 1) multiply_tiles<1, 4, 5>();
+          if (products & 1u << 2) multiply_tiles<2, 4, 5>();
+          if (products & 1u << 3) multiply_tiles<3, 4, 5>();
+          if (products & 1u << 4) multiply_tiles<0, 4, 6>();
+          if (products & 1u << 5) multiply_tiles<1, 4, 6>();
+          if (products & 1u << 6) multiply_tiles<2, 4, 6>();
+          if (products & 1u << 7) multiply_tiles<3, 4, 6>();
+          if (products & 1u << 8) multiply_tiles<0, 4, 7>();
+          if (products & 1u << 9) multiply_tiles<1, 4, 7>();
+          if (products & 1u << 10) multiply_tiles<2, 4, 7>();
+          if (products & 1u << 11) multiply_tiles<3, 4, 7>();
+        }
+      }
     }
-    in += amx::tile_elements;
-    weights += s.taps;
   }
 }
 

@@ -27,7 +27,7 @@ struct GradientCut {
 
 inline constexpr std::int64_t sums_of_block = 32 * 32;
 
-inline GradientCut cut_gradient(const Lanes& lanes) {
+inline GradientCut cut_gradient(const Lanes& lanes, std::int64_t tiles) {
   constexpr std::int64_t l2 = 3 << 19;           // bytes: three quarters of it
   constexpr std::int64_t most_sums = 640 << 10;  // bytes of a unit's sums
   constexpr std::int64_t most_partials = 4 << 20, units = 16, enough_steps = 48;
@@ -42,7 +42,7 @@ inline GradientCut cut_gradient(const Lanes& lanes) {
   cut.oc_ranges = pieces(oc, cut.oc_range);
   cut.ic_ranges = pieces(ic, cut.ic_range);
 
-  const auto pixel_bytes = pixel_step(2) * std::int64_t{sizeof(bfloat16)};
+  const auto pixel_bytes = pixel_step(tiles) * std::int64_t{sizeof(bfloat16)};
   const auto budget = l2 - cut.oc_range * cut.ic_range * block_bytes;
   const auto bytes = [&](std::int64_t rows, std::int64_t ring) {
     return pixel_bytes *
@@ -77,6 +77,7 @@ struct SumLanes {
   Source dy, x;
   float* sums;  // [partial][group][oc range][ic range][tap][oc block][ic block][32][32]
 
+  std::int64_t pixel() const { return pixel_step(2 * x.pieces); }
   std::int64_t taps() const { return lanes.g.kh * lanes.g.kw; }
   std::int64_t range_size() const { return taps() * cut.oc_range * cut.ic_range * sums_of_block; }
   std::int64_t partial_size() const {
@@ -105,12 +106,13 @@ struct SumLanes {
     // Both are copied as [block of 32 channels][block of lanes][row][pixel].
     const auto& rows = lanes.rows;
     const auto& cols = lanes.cols;
-    const auto dy_row = cols.outputs * pixel_step(2), dy_lanes = cut.rows * dy_row;
-    const auto x_row = cols.inputs * pixel_step(2), x_lanes = cut.ring * x_row;
+    const auto dy_row = cols.outputs * pixel(), dy_lanes = cut.rows * dy_row;
+    const auto x_row = cols.inputs * pixel(), x_lanes = cut.ring * x_row;
     Scratch scratch;
     auto* dy_tiles = scratch.take<bfloat16>(cut.oc_range * cut.blocks * dy_lanes).data();
     auto* x_tiles = scratch.take<bfloat16>(cut.ic_range * cut.blocks * x_lanes).data();
-    const auto steps = scratch.take<amx::Step>(cut.blocks * cut.rows * cols.outputs);
+    const auto products = x.pieces * (x.pieces + 1) / 2;
+    const auto steps = scratch.take<amx::Step>(cut.blocks * cut.rows * cols.outputs * products);
     const auto outputs = [](const Axis& axis) {  // dy as it lies: a pixel of it reads itself
       return Axis{.parts = axis.parts,
                   .outputs = axis.outputs,
@@ -137,7 +139,7 @@ struct SumLanes {
             auto* at = dy_tiles + b * dy_lanes + (r - row) * dy_row;
             pair_row(at, cut.blocks * dy_lanes, dy_part, lanes, block + b, dy_rows, dy_cols, r);
             for (std::int64_t o = 0; o < pieces(dy_part.count, depth); ++o) {
-              turn_tiles(at + o * cut.blocks * dy_lanes, cols.outputs);
+              turn_tiles(at + o * cut.blocks * dy_lanes, cols.outputs, 2 * dy.pieces);
             }
           }
           for (auto v = copied; v < needed; ++v) {
@@ -193,8 +195,7 @@ struct SumLanes {
   /// The output pixels of a chunk that meet a tap, in all its blocks of lanes.
   std::int64_t list_steps(std::span<amx::Step> steps, std::int64_t tap_row, std::int64_t tap_col,
                           std::int64_t blocks, std::int64_t row, std::int64_t row_end) const {
-    const auto dy_row = lanes.cols.outputs * pixel_step(2);
-    const auto x_row = lanes.cols.inputs * pixel_step(2);
+    const auto dy_row = lanes.cols.outputs * pixel(), x_row = lanes.cols.inputs * pixel();
     std::size_t count = 0;
     for (std::int64_t b = 0; b < blocks; ++b) {
       for (auto r = row; r < row_end; ++r) {
@@ -203,9 +204,13 @@ struct SumLanes {
           for (std::int64_t c = 0; c < lanes.cols.outputs; ++c) {
             for (const auto& across : lanes.cols.of(c)) {
               if (across.tap != tap_col) continue;
-              steps[count++] = {
-                  (b * cut.rows + r - row) * dy_row + c * pixel_step(2),
-                  (b * cut.ring + down.in % cut.ring) * x_row + across.in * pixel_step(2)};
+              const auto dy_at = (b * cut.rows + r - row) * dy_row + c * pixel();
+              const auto x_at = (b * cut.ring + down.in % cut.ring) * x_row + across.in * pixel();
+              for (std::int64_t i = 0; i < x.pieces; ++i) {  // see amx_pieces.hpp
+                for (std::int64_t j = 0; i + j < x.pieces; ++j) {
+                  steps[count++] = {dy_at + i * pair, x_at + j * pair};
+                }
+              }
             }
           }
         }
@@ -216,11 +221,11 @@ struct SumLanes {
 };
 
 /// dw[oc, kh, kw, ic / groups] = gradient, or += .
-inline void weight_gradient(float* dw, Store store, const bfloat16* dy, const Source& x,
+inline void weight_gradient(float* dw, Store store, const Source& dy, const Source& x,
                             const Conv2dGeometry& g) {
   Scratch scratch;
   const auto lanes = make_lanes(g, false, 2 * amx::tile_rows, 1, scratch);
-  SumLanes run{lanes, cut_gradient(lanes), {dy, g.oh, g.ow, g.oc}, x, nullptr};
+  SumLanes run{lanes, cut_gradient(lanes, 2 * x.pieces), dy, x, nullptr};
   run.sums = scratch.take<float>(run.cut.partials * run.partial_size()).data();
   if (lanes.count() == 0) std::fill_n(run.sums, run.cut.partials * run.partial_size(), 0.f);
   else parallel_for(run.units(), run);

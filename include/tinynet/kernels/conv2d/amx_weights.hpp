@@ -23,17 +23,38 @@ inline Channels channels(const Conv2dGeometry& g, bool backward) {
 }
 
 /// Elements of packed weights for 16 output channels.
-inline std::int64_t packed_tile(const Conv2dGeometry& g, bool backward) {
-  return g.kh * g.kw * channels(g, backward).chunks() * amx::tile_elements;
+inline std::int64_t packed_tile(const Conv2dGeometry& g, bool backward, std::int64_t pieces) {
+  return g.kh * g.kw * channels(g, backward).chunks() * pieces * amx::tile_elements;
 }
-inline std::int64_t packed_elements(const Conv2dGeometry& g, bool backward) {
-  return g.groups * channels(g, backward).tiles() * packed_tile(g, backward);
+inline std::int64_t packed_elements(const Conv2dGeometry& g, bool backward, std::int64_t pieces) {
+  return g.groups * channels(g, backward).tiles() * packed_tile(g, backward, pieces);
+}
+
+/// Packs a tile of 16 output x 32 input channels, and what is left of it after each piece, `step` apart.
+inline void pack_pieces(bfloat16* to, std::int64_t step, Matrix<const float> strip,
+                        std::int64_t pieces) {
+  if (pieces == 1) return amx::pack_tile(to, strip, amx::TileOrder::pairs);
+  alignas(64) float rest[amx::tile_elements] = {};
+  for (std::int64_t i = 0; i < strip.rows; ++i) {
+    for (std::int64_t j = 0; j < strip.cols; ++j) {
+      rest[i * amx::tile_depth + j] = strip.data[i * strip.row_stride + j * strip.col_stride];
+    }
+  }
+  const Matrix<const float> all{rest, amx::tile_rows, amx::tile_depth, amx::tile_depth, 1};
+  for (std::int64_t piece = 0; piece < pieces; ++piece, to += step) {
+    amx::pack_tile(to, all, amx::TileOrder::pairs);
+    for (auto& x : rest) {
+      const float taken = float(bfloat16(x));
+      x = taken - taken == 0 ? x - taken : 0;  // nothing is left of what is not finite
+    }
+  }
 }
 
 /// Packs w[oc, kh, kw, ic / groups] as [group][16 output channels][row of the window][chunk of 32
-/// input channels][tap of the row], a tile each, rounded to bfloat16; missing channels become zero.
-/// The input gradient reads the window backwards (see Axis).
-inline void pack_weights(bfloat16* packed, const float* w, const Conv2dGeometry& g, bool backward) {
+/// input channels][piece][tap of the row], a tile each; missing channels become zero. The input gradient
+/// reads the window backwards (see Axis).
+inline void pack_weights(bfloat16* packed, const float* w, const Conv2dGeometry& g, bool backward,
+                         std::int64_t pieces) {
   const auto c = channels(g, backward);
   const auto taps = g.kh * g.kw, ic = g.ic / g.groups, oc = g.oc / g.groups;
   // Lanes of a tile are output channels, its depth are input channels.
@@ -41,16 +62,17 @@ inline void pack_weights(bfloat16* packed, const float* w, const Conv2dGeometry&
   parallel_for(g.groups * c.tiles(), [&](std::int64_t unit) {
     const auto group = unit / c.tiles(), lane = unit % c.tiles() * amx::tile_rows;
     const float* from = w + group * oc * taps * ic + lane * lane_stride;
-    bfloat16* to = packed + unit * packed_tile(g, backward);
+    bfloat16* to = packed + unit * packed_tile(g, backward, pieces);
     for (std::int64_t i = 0; i < g.kh; ++i) {
       for (std::int64_t chunk = 0; chunk < c.in; chunk += amx::tile_depth) {
-        for (std::int64_t j = 0; j < g.kw; ++j, to += amx::tile_elements) {
+        for (std::int64_t j = 0; j < g.kw; ++j) {
           const auto tap = backward ? taps - 1 - (i * g.kw + j) : i * g.kw + j;
           const Matrix<const float> strip{
               from + tap * ic + chunk * depth_stride, std::min(c.out - lane, amx::tile_rows),
               std::min(c.in - chunk, amx::tile_depth), lane_stride, depth_stride};
-          amx::pack_tile(to, strip, amx::TileOrder::pairs);
+          pack_pieces(to + j * amx::tile_elements, g.kw * amx::tile_elements, strip, pieces);
         }
+        to += g.kw * pieces * amx::tile_elements;
       }
     }
   });
