@@ -65,7 +65,10 @@ inline GradientCut cut_gradient(const Lanes& lanes, std::int64_t tiles) {
   const auto most = std::clamp<std::int64_t>(most_partials / gradient_bytes, 1,
                                              units / (cut.oc_ranges * cut.ic_ranges * g.groups));
   const auto chunks = pieces(lanes.blocks(), cut.blocks);
-  cut.lane_blocks = pieces(chunks, std::clamp<std::int64_t>(most, 1, chunks)) * cut.blocks;
+  std::int64_t partials =
+      1;  // powers of two: three for eight blocks would keep one of two cores waiting
+  while (2 * partials <= std::min(most, chunks)) partials *= 2;
+  cut.lane_blocks = pieces(chunks, partials) * cut.blocks;
   cut.partials = pieces(lanes.blocks(), cut.lane_blocks);
   return cut;
 }
