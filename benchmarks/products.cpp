@@ -3,6 +3,7 @@
 #include <tinynet/kernels/conv2d.hpp>
 #include <tinynet/kernels/depthwise_conv2d.hpp>
 #include <tinynet/kernels/gemm.hpp>
+#include <tinynet/ops/activation.hpp>
 
 #include "benchmark.hpp"
 
@@ -70,6 +71,21 @@ void add_conv2d(const Layer& layer) {
       version.run(o.y.span(), std::as_const(o.x).span(), weights.data(), {}, o.g);
     });
   });
+  // With batch normalisation and ReLU of its input and the sums for the next one on the way.
+  add(name("forward_fused"), [=](benchmark::State& state) {
+    Operands<T> o(layer);
+    const auto& version = kernels::conv2d_forward<T>(o.g);
+    const auto weights = packed(version, o.w, o.g);
+    const auto scale = Tensor<param_t<T>>::uniform({o.g.ic}, {4}, -1, 1);
+    const auto shift = Tensor<param_t<T>>::uniform({o.g.ic}, {5}, -1, 1);
+    const kernels::ScaleShift<T, ops::Relu> normalize{scale.data(), shift.data(), o.g.ic};
+    std::vector<double> sums(static_cast<std::size_t>(2 * o.g.oc));
+    state.SetLabel(kernels::path_name(version.path));
+    measure(state, o.work(), [&] {
+      version.run(o.y.span(), std::as_const(o.x).span(), weights.data(),
+                  {.map = normalize.map(), .moments = {.sums = sums}}, o.g);
+    });
+  });
   add(name("backward_input"), [=](benchmark::State& state) {
     Operands<T> o(layer);
     const auto& version = kernels::conv2d_backward_input<T>(o.g);
@@ -85,7 +101,7 @@ void add_conv2d(const Layer& layer) {
     state.SetLabel(kernels::path_name(version.path));
     measure(state, o.work(), [&] {
       version.run(o.w.span(), Store::overwrite, std::as_const(o.y).span(),
-                  std::as_const(o.x).span(), o.g);
+                  std::as_const(o.x).span(), {}, o.g);
     });
   });
 }

@@ -110,7 +110,7 @@ onednn::Convolution ours(const Layer& layer) {
           },
           [=] {
             kernels::conv2d_backward_weight<T>(g).run(all(dw), Store::overwrite, dy.span(),
-                                                      x.span(), g);
+                                                      x.span(), {}, g);
           }};
 }
 

@@ -91,9 +91,9 @@ struct Truth {
   void compute(Values& y_, Values& dx_, Values& dw_, const Values& x_, const Values& w_,
                const Values& b_, const Values& dy_) const {
     const auto* packed = reinterpret_cast<const std::byte*>(w_.data());
-    conv2d_reference::forward<double>(y_, x_, packed, b_, g);
+    conv2d_reference::forward<double>(y_, x_, packed, {.bias = b_}, g);
     conv2d_reference::backward_input<double>(dx_, Store::overwrite, dy_, packed, g);
-    conv2d_reference::backward_weight<double>(dw_, Store::overwrite, dy_, x_, g);
+    conv2d_reference::backward_weight<double>(dw_, Store::overwrite, dy_, x_, {}, g);
   }
 };
 
@@ -168,7 +168,7 @@ std::vector<T> run_forward(const Conv2dForward<T>& version, const Truth& truth, 
   const auto x = as<T>(truth.x);
   const auto b = as<param_t<T>>(bias ? truth.b : std::vector<double>{});
   Output<T> y(truth.y.size());
-  version.run(y.span(), x, weights.data(), b, truth.g);
+  version.run(y.span(), x, weights.data(), {.bias = b}, truth.g);
   CHECK(y.guard_intact());
   return y.result();
 }
@@ -191,7 +191,7 @@ std::vector<param_t<T>> run_backward_weight(const Conv2dBackwardWeight<T>& versi
   const auto dy = as<T>(truth.dy), x = as<T>(truth.x);
   using P = param_t<T>;
   auto dw = before ? Output<P>(truth.dw.size(), *before) : Output<P>(truth.dw.size());
-  version.run(dw.span(), before ? Store::add : Store::overwrite, dy, x, truth.g);
+  version.run(dw.span(), before ? Store::add : Store::overwrite, dy, x, {}, truth.g);
   CHECK(dw.guard_intact());
   return dw.result();
 }
@@ -306,7 +306,7 @@ TEST_CASE("a correlation worked by hand") {
     Buffer packed(static_cast<std::size_t>(kernel.packed_bytes(g)));
     kernel.pack(packed.data(), w, g);
     std::vector<float> y(4);
-    kernel.run(y, x, packed.data(), b, g);
+    kernel.run(y, x, packed.data(), {.bias = b}, g);
     CHECK(y == std::vector<float>{47, 57, 77, 87});
     kernel.run(y, x, packed.data(), {}, g);
     CHECK(y == std::vector<float>{37, 47, 67, 77});
@@ -323,7 +323,7 @@ TEST_CASE("a correlation worked by hand") {
   for (const auto& kernel : conv2d_backward_weight_versions<float>) {
     if (kernel.refuses(g)) continue;
     std::vector<float> dw(4);
-    kernel.run(dw, Store::overwrite, dy, x, g);
+    kernel.run(dw, Store::overwrite, dy, x, {}, g);
     CHECK(dw == std::vector<float>{5421, 6532, 8754, 9865});
   }
 }
@@ -483,6 +483,90 @@ TEST_CASE("groups do not see each other's channels") {
     const auto dirty = run_backward_weight(weight, poisoned, nullptr);
     CHECK(std::equal(clean.begin(), clean.begin() + std::ssize(clean) / 2, dirty.begin()));
   });
+}
+
+namespace {
+
+/// Squares what is positive: not linear, and not zero for the shift, as padding must be.
+struct Bump {
+  auto f(auto x) const { return simd::max(x, decltype(x)(0)) * x; }
+};
+
+/// Every version with a map, a bias and moments gives the bits it gives without, for a mapped copy.
+template <class T>
+void check_fusion(const Truth& truth) {
+  const auto& g = truth.g;
+  using P = param_t<T>;
+  const auto scale = as<P>(values(static_cast<std::size_t>(g.ic), {21}));
+  const auto shift = as<P>(values(static_cast<std::size_t>(g.ic), {22}));
+  const auto center = as<P>(values(static_cast<std::size_t>(g.oc), {23}));
+  const auto bias = as<P>(truth.b);
+  const ScaleShift<T, Bump> normalize{scale.data(), shift.data(), g.ic};
+  const auto x = as<T>(truth.x), dy = as<T>(truth.dy);
+  auto copy = x;
+  normalize.map()(copy.data(), x.data(), std::ssize(x) / g.ic);
+  const auto same_bits = [](const auto& a, const auto& b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(a[0])) == 0;
+  };
+  for (const auto& version : conv2d_forward_versions<T>) {
+    if (version.refuses(g)) continue;
+    INFO(type_name<T>() << ", " << path_name(version.path) << ": " << describe(g));
+    const auto weights = packed<T>(version, truth.w, g);
+    Output<T> plain(truth.y.size()), fused(truth.y.size());
+    Output<double> sums(static_cast<std::size_t>(2 * g.oc));
+    version.run(plain.span(), copy, weights.data(), {.bias = bias}, g);
+    version.run(fused.span(), x, weights.data(),
+                {.bias = bias, .map = normalize.map(), .moments = {center, sums.span()}}, g);
+    CHECK(fused.guard_intact());
+    CHECK(sums.guard_intact());
+    const auto y = plain.result();
+    CHECK(same_bits(y, fused.result()));
+    const auto result = sums.result();
+    for (std::int64_t ch = 0; ch < g.oc; ++ch) {
+      double first = 0, second = 0, magnitude = 0, rounded = 0, largest = 0, count = 0;
+      for (std::size_t i = static_cast<std::size_t>(ch); i < y.size(); i += static_cast<std::size_t>(g.oc)) {
+        const double d = static_cast<double>(y[i]) - static_cast<double>(center[static_cast<std::size_t>(ch)]);
+        first += d, second += d * d, magnitude += std::abs(d), ++count;
+        rounded += std::abs(static_cast<double>(y[i])) + 1e-7;
+        largest = std::max(largest, std::abs(d));
+      }
+      // Sums of accumulate_t of at most 1024 values, and the rounding of each difference and square;
+      // what rounding y to T changes, if the version sums up before.
+      const double u = std::numeric_limits<accumulate_t<T>>::epsilon();
+      const double terms = std::min(count, 1024.0) + 3;
+      const double half = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2 * rounded;
+      REQUIRE(std::abs(result[static_cast<std::size_t>(ch)] - first) <=
+              terms * u * (magnitude + rounded) + half);
+      REQUIRE(std::abs(result[static_cast<std::size_t>(g.oc + ch)] - second) <=
+              terms * u * (second + 2 * largest * rounded) + 2.1 * largest * half);
+    }
+  }
+  for (const auto& version : conv2d_backward_weight_versions<T>) {
+    if (version.refuses(g)) continue;
+    INFO(type_name<T>() << ", " << path_name(version.path) << ": " << describe(g));
+    Output<P> plain(truth.dw.size()), fused(truth.dw.size());
+    version.run(plain.span(), Store::overwrite, dy, copy, {}, g);
+    version.run(fused.span(), Store::overwrite, dy, x, normalize.map(), g);
+    CHECK(same_bits(plain.result(), fused.result()));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a convolution maps its input and sums up its output on the way") {
+  for (const auto& shape : {
+           Shape{.n = 20, .h = 9, .w = 9, .ic = 40, .oc = 72, .kh = 3, .kw = 3, .padding = 1},
+           Shape{.n = 3, .h = 14, .w = 11, .ic = 17, .oc = 33, .kh = 3, .kw = 3, .stride = 2,
+                 .padding = 1},
+           Shape{.n = 33, .h = 7, .w = 7, .ic = 32, .oc = 20, .kh = 1, .kw = 1, .stride = 2},
+           Shape{.n = 17, .h = 8, .w = 8, .ic = 3, .oc = 16, .kh = 3, .kw = 3, .padding = 1},
+           Shape{.n = 18, .h = 6, .w = 8, .ic = 32, .oc = 48, .kh = 5, .kw = 3, .padding = 3,
+                 .dilation = 2, .groups = 2},
+           Shape{.n = 16, .h = 5, .w = 5, .ic = 64, .oc = 64, .kh = 1, .kw = 1},
+       }) {
+    const Truth truth(geometry(shape));
+    for_types<float, double, bfloat16, float16>([&]<class T>() { check_fusion<T>(truth); });
+  }
 }
 
 TEST_CASE("what is not finite stays where it is read") {

@@ -40,7 +40,7 @@ Variable<T> conv2d(const Variable<T>& x,            // [n, h, w, ic]
   Buffer storage;
   const auto* packed = w.packed(&forward, detail::pack_variant(g), forward.packed_bytes(g), storage,
                                 [&](std::byte* to) { forward.pack(to, w.span(), g); });
-  forward.run(y.span(), x.value().span(), packed, bias.span(), g);
+  forward.run(y.span(), x.value().span(), packed, {.bias = bias.span()}, g);
   const Op op{"conv2d", g.macs(), g.kh, g.stride, g.dilation};
   return record(ctx, op, y, inputs(x, w, bias),
                 [g, x = x.value(), w](const auto& dy, auto dx, auto dw, auto db) {
@@ -56,7 +56,7 @@ Variable<T> conv2d(const Variable<T>& x,            // [n, h, w, ic]
                   if (dw) {
                     const auto to = dw.open();
                     kernels::conv2d_backward_weight<T>(g).run(to.span, to.store, dy.span(),
-                                                              x.span(), g);
+                                                              x.span(), {}, g);
                   }
                   if (db) {
                     const auto to = db.open();

@@ -45,26 +45,45 @@ void pack(std::byte* packed, std::span<const float> w, const Conv2dGeometry& g) 
                pieces_of<T>);
 }
 
+/// The map of x as a source. Windows are cut from x as it lies, so there the map needs a copy: of few
+/// channels.
+template <Scalar T>
+Source mapped_source(std::span<const T> x, InputMap map, const Conv2dGeometry& g,
+                     Scratch& scratch) {
+  if (!map || !folds(g)) {
+    auto source = input_source(x.data(), g);
+    source.map = map;
+    return source;
+  }
+  const auto copy = scratch.take<T>(std::ssize(x));
+  parallel_ranges(g.n * g.h, 64, [&](Range rows) {
+    const auto first = rows.begin * g.w * g.ic;
+    map(copy.data() + first, x.data() + first, rows.size() * g.w);
+  });
+  return input_source(copy.data(), g);
+}
+
 template <Scalar T>
 void forward(std::span<T> y, std::span<const T> x, const std::byte* packed,
-             std::span<const float> bias, const Conv2dGeometry& g) {
-  correlate(y.data(), Store::overwrite, input_source(x.data(), g),
-            reinterpret_cast<const bfloat16*>(packed), bias.empty() ? nullptr : bias.data(),
-            folded(g), false);
+             const Conv2dFusion<T>& fusion, const Conv2dGeometry& g) {
+  Scratch scratch;
+  correlate(y.data(), Store::overwrite, mapped_source(x, fusion.map, g, scratch),
+            reinterpret_cast<const bfloat16*>(packed), fusion, folded(g), false);
 }
 
 template <Scalar T>
 void backward_input(std::span<T> dx, Store store, std::span<const T> dy, const std::byte* packed,
                     const Conv2dGeometry& g) {
   correlate(dx.data(), store, image_source(dy.data(), g.oh, g.ow, g.oc),
-            reinterpret_cast<const bfloat16*>(packed), nullptr, g, true);
+            reinterpret_cast<const bfloat16*>(packed), Conv2dFusion<T>{}, g, true);
 }
 
 template <Scalar T>
 void backward_weight(std::span<float> dw, Store store, std::span<const T> dy, std::span<const T> x,
-                     const Conv2dGeometry& g) {
+                     InputMap map, const Conv2dGeometry& g) {
+  Scratch scratch;
   weight_gradient(dw.data(), store, image_source(dy.data(), g.oh, g.ow, g.oc),
-                  input_source(x.data(), g), folded(g));
+                  mapped_source(x, map, g, scratch), folded(g));
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx

@@ -39,6 +39,7 @@ struct Source {
   void (*pair)(bfloat16* to, std::int64_t chunk_step, const LaneRow& even, const LaneRow& odd,
                std::int64_t first, std::int64_t last, std::int64_t count);
   std::int64_t channel = 0, count = 0;
+  InputMap map = {};
   /// Set where a pixel stands for the whole window that an output reads (see `folded`): `data` is
   /// then the input of this convolution.
   const Conv2dGeometry* window = nullptr;
@@ -193,27 +194,39 @@ TINYNET_TARGET_AMX inline void fold_windows(std::uint16_t* to, const Source& s, 
   }
 }
 
+/// Bytes of a row of windows, or of mapped pixels; 0 where the image is read as it lies.
+inline std::int64_t row_bytes(const Source& s, const Axis& cols) {
+  if (s.window) return cols.inputs * round_up(s.count, depth) * s.element;
+  return s.map ? round_up(s.width * s.channels * s.element, 64) : 0;
+}
+
 /// Input row `v` (counted from the first that a lane reads) of a lane; no pixels where it is padding
-/// or the lane does not exist. `fold` has room for a row of windows, where there are any.
+/// or the lane does not exist. `buffer` has room for `row_bytes`.
 inline LaneRow lane_row(const Source& s, const Lanes& lanes, const Axis& rows, const Axis& cols,
-                        std::int64_t lane, std::int64_t v, std::byte* fold) {
+                        std::int64_t lane, std::int64_t v, std::byte* buffer) {
   if (lane >= lanes.count()) return {};
   const auto place = lanes.place(lane);
   const auto row = rows.first + v * rows.sample + place.row_part * rows.shift;
   if (row < 0 || row >= s.height) return {};
   const auto col = cols.first + place.col_part * cols.shift;
   if (s.window) {
-    fold_windows(reinterpret_cast<std::uint16_t*>(fold), s, place.image, row, col, cols.inputs);
-    return {fold, round_up(s.count, depth) * s.element, 0, cols.inputs};
+    fold_windows(reinterpret_cast<std::uint16_t*>(buffer), s, place.image, row, col, cols.inputs);
+    return {buffer, round_up(s.count, depth) * s.element, 0, cols.inputs};
   }
-  const auto pixel = (place.image * s.height + row) * s.width + col;
-  const auto* from = s.data + (pixel * s.channels + s.channel) * s.element;
+  const auto pixel_bytes = s.channels * s.element;
+  const auto* line = s.data + (place.image * s.height + row) * s.width * pixel_bytes;
+  const auto* from = line + col * pixel_bytes + s.channel * s.element;
   const auto samples = [&](std::int64_t pixels) {  // divisions would take as long as a short row
     return pixels <= 0 ? 0 : cols.sample == 1 ? pixels : pieces(pixels, cols.sample);
   };
   const auto begin = std::min(samples(-col), cols.inputs), inside = samples(s.width - col);
-  return {from, cols.sample * s.channels * s.element, begin,
-          std::clamp(inside, begin, cols.inputs)};
+  const auto end = std::clamp(inside, begin, cols.inputs);
+  if (s.map && begin < end) {
+    const auto first = (col + begin * cols.sample) * pixel_bytes;
+    s.map(buffer + first, line + first, (end - 1 - begin) * cols.sample + 1);
+    from = buffer + (from - line);
+  }
+  return {from, cols.sample * pixel_bytes, begin, end};
 }
 
 /// The rows of all lanes of a block. Windows are laid out in `scratch`.
@@ -222,10 +235,10 @@ struct LaneRows {
 
   LaneRows(Scratch& scratch, const Source& s, const Lanes& lanes, std::int64_t block,
            const Axis& rows, const Axis& cols, std::int64_t v) {
-    const auto windows = s.window ? cols.inputs * round_up(s.count, depth) * s.element : 0;
-    auto* fold = scratch.take<std::byte>(lanes.block * windows).data();
+    const auto bytes = row_bytes(s, cols);
+    auto* buffer = scratch.take<std::byte>(lanes.block * bytes).data();
     for (std::int64_t i = 0; i < lanes.block; ++i) {
-      of[i] = lane_row(s, lanes, rows, cols, block * lanes.block + i, v, fold + i * windows);
+      of[i] = lane_row(s, lanes, rows, cols, block * lanes.block + i, v, buffer + i * bytes);
     }
   }
 };

@@ -6,6 +6,7 @@
 
 #include <tinynet/core/types.hpp>
 #include <tinynet/kernels/choose.hpp>
+#include <tinynet/kernels/input_map.hpp>
 
 /// Two-dimensional cross-correlation, channels last.
 ///
@@ -33,6 +34,22 @@ constexpr std::int64_t window_output(std::int64_t size, std::int64_t kernel, std
   return room < 0 ? 0 : room / stride + 1;
 }
 
+/// The sums that batch normalisation needs of y, before or after it is rounded to T, around a center
+/// that keeps them exact where the mean is much larger than the deviation: the running mean, say.
+template <Scalar T>
+struct OutputMoments {
+  std::span<const param_t<T>> center = {};  // [oc], or empty for zero
+  std::span<double> sums = {};  // [2, oc]: of y - center, of its square; empty: not wanted
+};
+
+/// What the forward pass does on the way, so that nobody reads its operands again for it.
+template <Scalar T>
+struct Conv2dFusion {
+  std::span<const param_t<T>> bias = {};  // [oc], or empty
+  InputMap map = {};                      // of x
+  OutputMoments<T> moments = {};
+};
+
 /// A version of the forward pass. Weights come packed by the version's own `pack` into
 /// `packed_bytes(g)` bytes aligned to 64, once per optimizer step; the reference packs a plain copy.
 template <Scalar T>
@@ -41,9 +58,8 @@ struct Conv2dForward {
   const char* (*refuses)(const Conv2dGeometry&);
   std::int64_t (*packed_bytes)(const Conv2dGeometry&);
   void (*pack)(std::byte* packed, std::span<const param_t<T>> w, const Conv2dGeometry&);
-  /// `bias` has oc elements or none.
-  void (*run)(std::span<T> y, std::span<const T> x, const std::byte* packed,
-              std::span<const param_t<T>> bias, const Conv2dGeometry&);
+  void (*run)(std::span<T> y, std::span<const T> x, const std::byte* packed, const Conv2dFusion<T>&,
+              const Conv2dGeometry&);
 };
 
 /// A version of the input gradient: dx[n, h, w, ic] from dy[n, oh, ow, oc] and packed weights.
@@ -57,13 +73,13 @@ struct Conv2dBackwardInput {
               const Conv2dGeometry&);
 };
 
-/// A version of the weight gradient: dw[oc, kh, kw, ic/groups], in param_t, from dy and x.
+/// A version of the weight gradient: dw[oc, kh, kw, ic/groups], in param_t, from dy and the map of x.
 template <Scalar T>
 struct Conv2dBackwardWeight {
   Path path;
   const char* (*refuses)(const Conv2dGeometry&);
   void (*run)(std::span<param_t<T>> dw, Store, std::span<const T> dy, std::span<const T> x,
-              const Conv2dGeometry&);
+              InputMap, const Conv2dGeometry&);
 };
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

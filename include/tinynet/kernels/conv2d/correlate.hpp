@@ -3,6 +3,7 @@
 #include <tinynet/core/scratch.hpp>
 #include <tinynet/kernels/conv2d/pack.hpp>
 #include <tinynet/kernels/conv2d/strip.hpp>
+#include <tinynet/kernels/loops.hpp>
 
 /// Runs a correlation over vectors of output channels: the forward pass, and the input gradient.
 ///
@@ -22,8 +23,8 @@ namespace detail {
 /// Where the outputs of a strip are read from and written to, for one pair of phases.
 template <class A>
 struct PixelList {
-  std::span<const A*> from;        // first value in the strip; room for a tile more
-  std::span<std::int64_t> to;      // element of the output
+  std::span<const A*> from;    // first value in the strip; room for a tile more
+  std::span<std::int64_t> to;  // element of the output
   std::int64_t count = 0;
 
   void fill(const A* input, const Strip& strip, const Strips& s, const Phase& rows,
@@ -67,22 +68,60 @@ void write_tile(T* out, Store store, const std::int64_t* to, std::int64_t count,
   }
 }
 
+/// What belongs to a channel or to several, from a block's first on; any may be null.
+template <class A>
+struct ChannelExtras {
+  const A* bias = nullptr;
+  const A* center = nullptr;
+  double* first = nullptr;   // sums of outputs minus center
+  double* second = nullptr;  // of their squares
+
+  ChannelExtras at(std::int64_t channel) const {
+    return {bias ? bias + channel : nullptr, center ? center + channel : nullptr,
+            first ? first + channel : nullptr, second ? second + channel : nullptr};
+  }
+};
+
+/// Adds outputs as they were stored to their channels' moments, a register of channels at a time.
+template <class T>
+void add_moments(const ChannelExtras<accumulate_t<T>>& extras, const T* out,
+                 const PixelList<accumulate_t<T>>& pixels, std::int64_t channels) {
+  using A = accumulate_t<T>;
+  for_lanes<A>(channels, [&](std::int64_t ch, auto lanes) {
+    simd::batch<A> center(A(0)), first(A(0)), second(A(0));
+    if (extras.center) center = lanes.load(extras.center + ch);
+    for (std::int64_t p = 0; p < pixels.count; ++p) {
+      const auto d = lanes.load(out + pixels.to[static_cast<std::size_t>(p)] + ch) - center;
+      first = first + d;
+      second = simd::fma(d, d, second);
+    }
+    A sums[2][simd::width<A>];
+    simd::store(sums[0], first);
+    simd::store(sums[1], second);
+    for (std::int64_t i = 0; i < std::min(simd::width<A>, channels - ch); ++i) {
+      extras.first[ch + i] += double{sums[0][i]};
+      extras.second[ch + i] += double{sums[1][i]};
+    }
+  });
+}
+
 /// Multiplies the listed pixels with a block's panel of weights. `channels` counts from the block's
-/// first, which `out` and `bias` (or null) point to.
+/// first, which `out` points to.
 template <class T, int Vectors>
 void multiply_block(T* out, Store store, const PixelList<accumulate_t<T>>& pixels, const Run* runs,
-                    std::int64_t run_count, const accumulate_t<T>* weights,
-                    std::int64_t channels, const accumulate_t<T>* bias) {
+                    std::int64_t run_count, const accumulate_t<T>* weights, std::int64_t channels,
+                    const ChannelExtras<accumulate_t<T>>& extras) {
   using A = accumulate_t<T>;
   constexpr auto size = Vectors * simd::width<A>;
   alignas(64) A sums[tile_pixels * size];
   alignas(64) A shift[size] = {};
-  if (bias) std::copy_n(bias, std::min(channels, size), shift);
+  if (extras.bias) std::copy_n(extras.bias, std::min(channels, size), shift);
   for (std::int64_t p = 0; p < pixels.count; p += tile_pixels) {
     multiply_tile<A, Vectors>(pixels.from.data() + p, runs, run_count, weights, sums);
     const auto count = std::min<std::int64_t>(tile_pixels, pixels.count - p);
     write_tile<T, Vectors>(out, store, pixels.to.data() + p, count, channels, sums, shift);
   }
+  if (extras.first) add_moments(extras, out, pixels, std::min(channels, size));
 }
 
 /// A correlation with its operands, called for one unit of it at a time.
@@ -92,8 +131,9 @@ struct CorrelateUnit {
   T* out;
   Store store;
   const T* in;
+  InputMap map;
   const A* packed;
-  const A* bias;
+  ChannelExtras<A> extras;  // of all channels; a unit has moments of its own
   Correlation c;
   Strips s;
   std::int64_t parts;  // of the blocks, in units of their own
@@ -102,6 +142,12 @@ struct CorrelateUnit {
   [[gnu::noinline]] void operator()(std::int64_t unit) const {
     const auto part = unit % parts, group = unit / parts % c.g.groups;
     const auto strip = s.at(unit / parts / c.g.groups, c);
+    auto own = extras;
+    if (own.first) {
+      own.first += unit * 2 * c.out_c;
+      own.second = own.first + c.out_c;
+      std::fill_n(own.first, 2 * c.out_c, 0.0);
+    }
     const auto group_in = c.group_in(), group_out = c.group_out();
     const auto padded = padded_channels<A>(group_out);
     const auto blocks = pieces(group_out, block_channels<A>);
@@ -115,7 +161,7 @@ struct CorrelateUnit {
     }
     if (!input) {
       const auto copy = scratch.take<A>(s.elements());
-      copy_strip(copy.data(), in, strip, group, s, c);
+      copy_strip(copy.data(), in, map, strip, group, s, c);
       input = copy.data();
     }
     const auto runs = scratch.take<Run>(c.tap_count() * pieces(group_in, chunk_channels));
@@ -133,7 +179,7 @@ struct CorrelateUnit {
         const auto multiply =
             padded - first > simd::width<A> ? multiply_block<T, 2> : multiply_block<T, 1>;
         multiply(out + channel, store, pixels, runs.data(), run_count, phase + first * terms,
-                 group_out - first, bias ? bias + channel : nullptr);
+                 group_out - first, own.at(channel));
       }
       phase += terms * padded;
     }
@@ -142,19 +188,33 @@ struct CorrelateUnit {
 
 }  // namespace detail
 
-/// out = bias + correlation of `in` with packed weights, or out += . `bias` may be null.
+/// sums [2, channels] = those of all units [unit][2, channels], in their order.
+inline void join_moments(std::span<double> sums, const double* of_units, std::int64_t units) {
+  std::fill(sums.begin(), sums.end(), 0.0);
+  for (std::int64_t unit = 0; unit < units; ++unit, of_units += sums.size()) {
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += of_units[i];
+  }
+}
+
+/// out = bias + correlation of the map of `in` with packed weights, or out += .
 template <Scalar T>
 void correlate(T* out, Store store, const T* in, const accumulate_t<T>* packed,
-               const accumulate_t<T>* bias, const Correlation& c) {
+               const Conv2dFusion<T>& fusion, const Correlation& c) {
   using A = accumulate_t<T>;
-  const Strips s = cut(c, sizeof(A), std::is_same_v<T, A>);
+  const Strips s = cut(c, sizeof(A), std::is_same_v<T, A> && !fusion.map);
   constexpr std::int64_t units = 32;  // share the blocks out where strips are fewer
   const auto blocks = pieces(c.group_out(), block_channels<A>);
   const auto without_parts = s.count * c.g.groups;
-  const auto parts = std::clamp<std::int64_t>(units / std::max<std::int64_t>(without_parts, 1), 1,
-                                              blocks);
-  parallel_for(without_parts * parts,
-               detail::CorrelateUnit<T>{out, store, in, packed, bias, c, s, parts});
+  const auto parts =
+      std::clamp<std::int64_t>(units / std::max<std::int64_t>(without_parts, 1), 1, blocks);
+  const auto all = without_parts * parts;
+  detail::ChannelExtras<A> extras{fusion.bias.data(), fusion.moments.center.data()};
+  Scratch scratch;
+  const auto sums = fusion.moments.sums;
+  if (!sums.empty()) extras.first = scratch.take<double>(all * std::ssize(sums)).data();
+  parallel_for(all,
+               detail::CorrelateUnit<T>{out, store, in, fusion.map, packed, extras, c, s, parts});
+  join_moments(sums, extras.first, sums.empty() ? 0 : all);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

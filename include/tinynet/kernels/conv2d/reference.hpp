@@ -63,6 +63,28 @@ std::span<accumulate_t<T>> widened(std::span<const T> from, Scratch& scratch) {
   return to;
 }
 
+/// A copy that is mapped, if there is a map, and widened.
+template <class T>
+std::span<accumulate_t<T>> widened(std::span<const T> from, InputMap map, std::int64_t channels,
+                                   Scratch& scratch) {
+  if (!map) return widened(from, scratch);
+  const auto to = scratch.take<T>(std::ssize(from));
+  map(to.data(), from.data(), std::ssize(from) / channels);
+  return widened(std::span<const T>(to), scratch);
+}
+
+/// Sums of y [rows, oc] and of its squares, around the center.
+template <Scalar T>
+void add_moments(const OutputMoments<T>& moments, std::span<const T> y, std::int64_t oc) {
+  std::fill(moments.sums.begin(), moments.sums.end(), 0.0);
+  for (std::int64_t i = 0; !moments.sums.empty() && i < std::ssize(y); ++i) {
+    const auto ch = i % oc;
+    const double d = double{y[i]} - (moments.center.empty() ? 0.0 : double{moments.center[ch]});
+    moments.sums[ch] += d;
+    moments.sums[oc + ch] += d * d;
+  }
+}
+
 template <class A>
 std::span<A> zeros(std::size_t count, Scratch& scratch) {
   const auto sums = scratch.take<A>(static_cast<std::int64_t>(count));
@@ -80,13 +102,15 @@ void write(std::span<T> to, Store store, std::span<A> sums) {
 
 template <Scalar T>
 void forward(std::span<T> y, std::span<const T> x, const std::byte* packed,
-             std::span<const param_t<T>> bias, const Conv2dGeometry& g) {
+             const Conv2dFusion<T>& fusion, const Conv2dGeometry& g) {
   Scratch scratch;
   const auto sums = zeros<accumulate_t<T>>(y.size(), scratch);
+  const auto bias = fusion.bias;
   for (std::size_t i = 0; i < sums.size() && !bias.empty(); ++i) sums[i] = bias[i % bias.size()];
-  add_forward<accumulate_t<T>>(sums.data(), widened(x, scratch).data(),
+  add_forward<accumulate_t<T>>(sums.data(), widened(x, fusion.map, g.ic, scratch).data(),
                                reinterpret_cast<const param_t<T>*>(packed), g);
   write(y, Store::overwrite, sums);
+  add_moments<T>(fusion.moments, y, g.oc);
 }
 
 template <Scalar T>
@@ -101,11 +125,11 @@ void backward_input(std::span<T> dx, Store store, std::span<const T> dy, const s
 
 template <Scalar T>
 void backward_weight(std::span<param_t<T>> dw, Store store, std::span<const T> dy,
-                     std::span<const T> x, const Conv2dGeometry& g) {
+                     std::span<const T> x, InputMap map, const Conv2dGeometry& g) {
   Scratch scratch;
   const auto sums = zeros<accumulate_t<T>>(dw.size(), scratch);
   add_backward_weight<accumulate_t<T>>(sums.data(), widened(dy, scratch).data(),
-                                       widened(x, scratch).data(), g);
+                                       widened(x, map, g.ic, scratch).data(), g);
   write(dw, store, sums);
 }
 

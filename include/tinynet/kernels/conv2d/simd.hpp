@@ -18,23 +18,22 @@ void pack(std::byte* packed, std::span<const param_t<T>> w, const Conv2dGeometry
 
 template <Scalar T>
 void forward(std::span<T> y, std::span<const T> x, const std::byte* packed,
-             std::span<const param_t<T>> bias, const Conv2dGeometry& g) {
+             const Conv2dFusion<T>& fusion, const Conv2dGeometry& g) {
   correlate(y.data(), Store::overwrite, x.data(), reinterpret_cast<const param_t<T>*>(packed),
-            bias.empty() ? nullptr : bias.data(), forward_correlation(g));
+            fusion, forward_correlation(g));
 }
 
 template <Scalar T>
 void backward_input(std::span<T> dx, Store store, std::span<const T> dy, const std::byte* packed,
                     const Conv2dGeometry& g) {
-  const param_t<T>* no_bias = nullptr;
-  correlate(dx.data(), store, dy.data(), reinterpret_cast<const param_t<T>*>(packed), no_bias,
-            backward_correlation(g));
+  correlate(dx.data(), store, dy.data(), reinterpret_cast<const param_t<T>*>(packed),
+            Conv2dFusion<T>{}, backward_correlation(g));
 }
 
 template <Scalar T>
 void backward_weight(std::span<param_t<T>> dw, Store store, std::span<const T> dy,
-                     std::span<const T> x, const Conv2dGeometry& g) {
-  weight_gradient(dw.data(), store, dy.data(), x.data(), g);
+                     std::span<const T> x, InputMap map, const Conv2dGeometry& g) {
+  weight_gradient(dw.data(), store, dy.data(), x.data(), map, g);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_simd

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include <tinynet/core/scratch.hpp>
 #include <tinynet/kernels/conv2d/correlation.hpp>
 #include <tinynet/kernels/conv2d/pack.hpp>
 #include <tinynet/kernels/conv2d/tile.hpp>
@@ -23,15 +24,15 @@ struct Strip {
 /// How a correlation is cut into strips, and how a strip's input lies in memory. A function of the
 /// shape alone, batch included: so are the order of all sums and the work of each unit.
 struct Strips {
-  std::int64_t images = 1, rows = 0;              // of a strip
-  std::int64_t per_image = 1, count = 0;          // strips
-  std::int64_t grid_rows = 0, grid_cols = 0;      // outputs of the largest residue
-  std::int64_t first_row = 0, first_col = 0;      // input read first for output 0, may be negative
-  std::int64_t last_row = -1, last_col = -1;      // input read last for output 0
-  std::int64_t step = 1;                          // pixels of the strip from output to output
-  std::int64_t sample = 1;                        // pixels of the input from one to the next
-  std::int64_t height = 0, width = 0;             // of the copy, pixels
-  std::int64_t pixel = 0, row = 0, image = 0;     // strides, elements
+  std::int64_t images = 1, rows = 0;           // of a strip
+  std::int64_t per_image = 1, count = 0;       // strips
+  std::int64_t grid_rows = 0, grid_cols = 0;   // outputs of the largest residue
+  std::int64_t first_row = 0, first_col = 0;   // input read first for output 0, may be negative
+  std::int64_t last_row = -1, last_col = -1;   // input read last for output 0
+  std::int64_t step = 1;                       // pixels of the strip from output to output
+  std::int64_t sample = 1;                     // pixels of the input from one to the next
+  std::int64_t height = 0, width = 0;          // of the copy, pixels
+  std::int64_t pixel = 0, row = 0, image = 0;  // strides, elements
   bool in_place = false;
 
   Strip at(std::int64_t index, const Correlation& c) const {
@@ -88,8 +89,8 @@ inline Strips cut(const Correlation& c, std::int64_t bytes, bool in_place) {
   s.last_row = std::max(s.last_row, s.first_row);
   s.last_col = std::max(s.last_col, s.first_col);
 
-  s.in_place = in_place && s.first_row >= 0 && s.first_col >= 0 && end_row <= c.in_h &&
-               end_col <= c.in_w;
+  s.in_place =
+      in_place && s.first_row >= 0 && s.first_col >= 0 && end_row <= c.in_h && end_col <= c.in_w;
   const bool point = s.first_row == s.last_row && s.first_col == s.last_col;
   if (!s.in_place && point) s.sample = std::exchange(s.step, 1);  // copy only what is read
 
@@ -135,12 +136,14 @@ void widen(accumulate_t<T>* to, const T* from, std::int64_t count) {
   for (; i < count; ++i) to[i] = from[i];
 }
 
-/// Copies the input of a strip for one group of channels. `in` is the whole input.
+/// Copies the map of the input of a strip for one group of channels. `in` is the whole input.
 template <class T>
-void copy_strip(accumulate_t<T>* to, const T* in, const Strip& strip, std::int64_t group,
-                const Strips& s, const Correlation& c) {
+void copy_strip(accumulate_t<T>* to, const T* in, InputMap map, const Strip& strip,
+                std::int64_t group, const Strips& s, const Correlation& c) {
   using A = accumulate_t<T>;
   const auto channels = c.group_in();
+  Scratch scratch;
+  T* mapped = map ? scratch.take<T>(c.in_w * c.in_c).data() : nullptr;
   // columns [begin, end) of the copy lie inside the image
   const auto begin = std::min(s.first_col < 0 ? pieces(-s.first_col, s.sample) : 0, s.width);
   const auto inside = s.first_col < c.in_w ? pieces(c.in_w - s.first_col, s.sample) : 0;
@@ -156,7 +159,12 @@ void copy_strip(accumulate_t<T>* to, const T* in, const Strip& strip, std::int64
       }
       std::fill(row, row + begin * s.pixel, A(0));
       std::fill(row + end * s.pixel, row + s.row, A(0));
-      const T* from = in + ((n * c.in_h + ih) * c.in_w + s.first_col) * c.in_c + group * channels;
+      const T* line = in + (n * c.in_h + ih) * c.in_w * c.in_c;
+      if (map) {
+        map(mapped, line, c.in_w);
+        line = mapped;
+      }
+      const T* from = line + s.first_col * c.in_c + group * channels;
       if (s.sample == 1 && s.pixel == c.in_c && c.g.groups == 1) {
         widen(row + begin * s.pixel, from + begin * c.in_c, (end - begin) * c.in_c);
         continue;

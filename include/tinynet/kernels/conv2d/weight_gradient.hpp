@@ -26,8 +26,8 @@ void add_block(A* sums, const Run* runs, std::int64_t run_count, const A* const*
                std::int64_t row_count, std::int64_t cols, std::int64_t step, const A* dy) {
   const auto rows = padded_rows(runs[0].length), in_tall = tall_rows(rows);
   for (std::int64_t m = 0; m < rows; m += m < in_tall ? tall : low) {
-    const auto add = m < in_tall ? add_outer_products<A, tall, Vectors>
-                                 : add_outer_products<A, low, Vectors>;
+    const auto add =
+        m < in_tall ? add_outer_products<A, tall, Vectors> : add_outer_products<A, low, Vectors>;
     for (std::int64_t i = 0; i < run_count; ++i) {
       add(x_rows, row_count, cols, step, runs[i].offset + m, dy,
           sums + (i * rows + m) * Vectors * simd::width<A>);
@@ -52,6 +52,7 @@ struct SumUnit {
   SumLayout<A> to;
   const T* dy;
   const T* x;
+  InputMap map;
   std::int64_t parts;
 
   // Not inlined: parallel_for calls it in two places.
@@ -73,7 +74,7 @@ struct SumUnit {
     const auto end = (partial + 1) * s.count / to.partials;
     for (auto index = partial * s.count / to.partials; index < end; ++index) {
       const auto strip = s.at(index, to.c);
-      copy_strip(copy.data(), x, strip, group, s, to.c);
+      copy_strip(copy.data(), x, map, strip, group, s, to.c);
       const auto image_rows = strip.row_end - strip.row;
       const auto row_count = (strip.image_end - strip.image) * image_rows;
       for (std::int64_t r = 0; r < row_count; ++r) {
@@ -105,7 +106,7 @@ struct SumUnit {
 
 /// dw[oc, kh, kw, ic/groups] = gradient, or += .
 template <Scalar T>
-void weight_gradient(param_t<T>* dw, Store store, const T* dy, const T* x,
+void weight_gradient(param_t<T>* dw, Store store, const T* dy, const T* x, InputMap map,
                      const Conv2dGeometry& g) {
   using A = accumulate_t<T>;
   Scratch scratch;
@@ -123,9 +124,8 @@ void weight_gradient(param_t<T>* dw, Store store, const T* dy, const T* x,
   // Where partials are few the blocks are shared out. Each part copies x again: with 16 units
   // instead of 8 the whole pass took 6 % longer on one core.
   constexpr std::int64_t units = 8;
-  const auto parts =
-      std::clamp<std::int64_t>(units / (sums.partials * g.groups), 1, sums.blocks());
-  parallel_for(sums.partials * g.groups * parts, detail::SumUnit<T>{sums, dy, x, parts});
+  const auto parts = std::clamp<std::int64_t>(units / (sums.partials * g.groups), 1, sums.blocks());
+  parallel_for(sums.partials * g.groups * parts, detail::SumUnit<T>{sums, dy, x, map, parts});
   parallel_for(g.groups * sums.blocks() * run_count, detail::StoreUnit<A>{sums, dw, store});
 }
 
