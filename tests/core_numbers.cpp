@@ -279,6 +279,8 @@ TEST_CASE_TEMPLATE("vector functions at their ends", A, float, double) {
   CHECK(first(simd::erf(at(12))) == 1);
   CHECK(first(simd::erf(at(-12))) == -1);
   CHECK(first(simd::log(at(0))) == -inf);
+  CHECK(first(simd::sqrt(at(0))) == 0);
+  CHECK(first(simd::sqrt(at(double(inf)))) == inf);
   CHECK(std::isnan(first(simd::exp(at(std::nan(""))))));
 }
 

@@ -38,13 +38,19 @@ template <class X> X exp(const X& x)   { if constexpr (is_scalar<X>) return std:
 template <class X> X log(const X& x)   { if constexpr (is_scalar<X>) return std::log(x);  else return xsimd::log(x); }
 template <class X> X tanh(const X& x)  { if constexpr (is_scalar<X>) return std::tanh(x); else return xsimd::tanh(x); }
 template <class X> X erf(const X& x)   { if constexpr (is_scalar<X>) return std::erf(x);  else return xsimd::erf(x); }
-template <class X> X sqrt(const X& x)  { if constexpr (is_scalar<X>) return std::sqrt(x); else return xsimd::sqrt(x); }
 template <class X> X abs(const X& x)   { if constexpr (is_scalar<X>) return std::abs(x);  else return xsimd::abs(x); }
 template <class X> X max(const X& a, const std::type_identity_t<X>& b) {
   if constexpr (is_scalar<X>) return a > b ? a : b; else return xsimd::max(a, b);
 }
 template <class X> X min(const X& a, const std::type_identity_t<X>& b) {
   if constexpr (is_scalar<X>) return a < b ? a : b; else return xsimd::min(a, b);
+}
+template <class X> X sqrt(const X& x) {
+  if constexpr (is_scalar<X>) return std::sqrt(x);
+#if defined(__aarch64__)  // xsimd 8.1 refines an estimate: not the nearest value, NaN at infinity
+  else if constexpr (std::is_same_v<X, batch<float>>) return vsqrtq_f32(x);
+#endif
+  else return xsimd::sqrt(x);
 }
 /// a * b + c
 template <class X> X fma(const X& a, const std::type_identity_t<X>& b, const std::type_identity_t<X>& c) {
