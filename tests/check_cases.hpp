@@ -80,10 +80,10 @@ inline void check_gradients(const List& list) {
 }
 
 /// The fraction by which a path may move the operands of its products: sums are formed in another
-/// order than the reference's, and AMX rounds float operands to bfloat16, by up to 2^-9 each.
+/// order than the reference's, and tiles round float operands to bfloat16, by up to 2^-9 each.
 template <Scalar T>
 double nudge(kernels::Path path) {
-  const bool rounds = std::is_same_v<T, bfloat16> && path == kernels::Path::amx;
+  const bool rounds = std::is_same_v<T, bfloat16> && path >= kernels::Path::avx512;
   return rounds ? 0x1p-8 : sum_rounding<T>;
 }
 
@@ -93,7 +93,7 @@ inline std::vector<kernels::Path> fast_paths() {
   std::vector<Path> paths;
   const auto limit = kernels::path_limit();
   if (limit >= Path::simd) paths.push_back(Path::simd);
-  if (limit >= Path::avx512 && cpu().avx512) paths.push_back(Path::avx512);
+  if (limit >= Path::avx512 && cpu().fast_bf16_dots) paths.push_back(Path::avx512);
   if (limit >= Path::amx && cpu().amx_bf16) paths.push_back(Path::amx);
   return paths;
 }

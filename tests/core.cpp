@@ -329,9 +329,13 @@ TEST_SUITE("machine") {
     CHECK(report.find("\nbuild    " + std::string(abi) + ", " + std::to_string(simd::width<float>) +
                       " floats a vector, " + std::to_string(num_threads()) + " thread") !=
           std::string::npos);
-    const auto no_amx = "no AMX   " + cpu().amx_refusal + ": bf16 products run in fp32\n";
+    const auto no_amx =
+        "no AMX   " + cpu().amx_refusal + ": bf16 products run in " +
+        (cpu().fast_bf16_dots ? "AVX512-BF16" : "fp32, " + cpu().bf16_dots_refusal) + "\n";
     CHECK((report.find(no_amx) != std::string::npos) == !cpu().amx_bf16);
     CHECK(cpu().amx_refusal.empty() == cpu().amx_bf16);
+    CHECK(cpu().bf16_dots_refusal.empty() == cpu().fast_bf16_dots);
+    CHECK((cpu().avx512_bf16 || !cpu().fast_bf16_dots));
     if (cpu().amx_bf16) CHECK(report.find(" amx-bf16") != std::string::npos);
 #ifdef __AVX512F__
     CHECK(cpu().avx512);  // or this program would not have come so far

@@ -172,7 +172,7 @@ template <class A, class B, class C>
 std::string wrong(const GemmData<A, B, C>& d, const Gemm<A, B, C>& kernel) {
   const auto values = d.run(kernel);
   // Tiles round float operands first; from there on the sums are held to the bound of float.
-  const bool rounded = kernel.path == Path::amx;
+  const bool rounded = kernel.path >= Path::avx512;
   int64_t bad = 0;
   double worst = 0;
   for (int64_t i = 0; i < d.g.m; ++i) {
@@ -359,14 +359,24 @@ TEST_CASE("gemm: what is chosen, and why not the faster one") {
     const ScopedPathLimit limit(Path::simd);
     CHECK(chosen() == Path::simd);
   }
+  {
+    const ScopedPathLimit limit(Path::avx512);
+    CHECK(chosen() == (cpu().fast_bf16_dots ? Path::avx512 : Path::simd));
+  }
   const ScopedPathLimit limit(Path::amx);
-  CHECK(chosen() == (cpu().amx_bf16 ? Path::amx : Path::simd));
+  if (cpu().amx_bf16) CHECK(chosen() == Path::amx);
   CHECK(choose("gemm", gemm_versions<float, float, float>, g).path == Path::simd);
 #ifdef TINYNET_AMX
   CHECK(gemm_amx_refuses<float, float, float>(g) == std::string("no operand is bfloat16"));
   if (cpu().amx_bf16) {
     CHECK(gemm_amx_refuses<bfloat16, float, bfloat16>({4, 4, 4}) ==
           std::string("too small a product to fill tiles"));
+  }
+  if (cpu().fast_bf16_dots) {
+    CHECK(gemm_avx512_refuses<bfloat16, float, bfloat16>({4, 4, 4}) ==
+          std::string("too small a product to fill tiles"));
+  } else {
+    CHECK(gemm_avx512_refuses<bfloat16, float, bfloat16>(g) == cpu().bf16_dots_refusal);
   }
 #endif
 }

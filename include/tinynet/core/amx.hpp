@@ -12,12 +12,23 @@
 /// where B lies as 16 rows of 16 *pairs*: row p holds B[2p][j], B[2p+1][j] for j = 0 .. 15. Sums
 /// are formed pair by pair, and subnormal numbers count as zero.
 ///
+/// The same product is 16 steps of AVX-512's
+///
+///   VDPBF16PS   C[i][16] += A[i][2p], A[i][2p+1] * row p of B     for each i
+///
+/// with the pair of A broadcast, so a CPU without tiles, but fast at that, runs on the same operands.
+///
 /// Whatever touches tiles is a function marked TINYNET_TARGET_AMX that takes pointers: the build
 /// may be for any x86-64, so such a function cannot be inlined into its caller and vectors cannot
-/// be passed to it. Whether it may be called at all is `cpu().amx_bf16`.
+/// be passed to it. Whether it may be called at all is `cpu().amx_bf16`. What fills tiles and reads
+/// results is marked TINYNET_TARGET_BF16, and only needs `cpu().avx512_bf16`.
 #if defined(__x86_64__) && defined(__linux__) && (defined(__GNUC__) || defined(__clang__))
 #define TINYNET_AMX 1
 
+#define TINYNET_TARGET_BF16 \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,bmi,bmi2")))
+// Inlined by force: a function that takes or returns vectors is no boundary to cross.
+#define TINYNET_BF16_INLINE TINYNET_TARGET_BF16 __attribute__((always_inline)) inline
 #define TINYNET_TARGET_AMX \
   __attribute__((          \
       target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,bmi,bmi2")))
@@ -27,6 +38,15 @@ namespace tinynet::inline TINYNET_ABI::amx {
 inline constexpr std::int64_t tile_rows = 16;   // of A and C; columns of B and C
 inline constexpr std::int64_t tile_depth = 32;  // bfloat16 that one instruction sums over
 inline constexpr std::int64_t tile_elements = tile_rows * tile_depth;  // 1 KB
+
+/// What multiplies tiles: registers of tiles, or dot products of vectors.
+enum class TileUnit { amx, avx512 };
+
+/// The second-level cache of a core that has the unit: 2 MB beside AMX (Sapphire Rapids and later), 1 MB
+/// beside fast dot products (Zen 4 and 5, Cooper Lake).
+constexpr std::int64_t l2_bytes(TileUnit unit) {
+  return std::int64_t{unit == TileUnit::amx ? 2 : 1} << 20;
+}
 
 namespace detail {
 
@@ -46,13 +66,21 @@ inline constexpr TileConfiguration full_tiles;
 
 }  // namespace detail
 
-/// Owns the thread's tiles while it lives. Every section of tile work makes its own: other
-/// libraries configure and release tiles on the same threads.
-struct TileSection {
-  TINYNET_TARGET_AMX TileSection() { _tile_loadconfig(&detail::full_tiles); }
-  TINYNET_TARGET_AMX ~TileSection() { _tile_release(); }
+/// Owns the thread's tiles while it lives, where the unit has any. Every section of tile work makes its
+/// own: other libraries configure and release tiles on the same threads.
+class TileSection {
+ public:
+  TINYNET_TARGET_AMX explicit TileSection(TileUnit unit = TileUnit::amx) : unit_(unit) {
+    if (unit_ == TileUnit::amx) _tile_loadconfig(&detail::full_tiles);
+  }
+  TINYNET_TARGET_AMX ~TileSection() {
+    if (unit_ == TileUnit::amx) _tile_release();
+  }
   TileSection(const TileSection&) = delete;
   TileSection& operator=(const TileSection&) = delete;
+
+ private:
+  TileUnit unit_;
 };
 
 /// Tile loads do not tell the compiler that they read memory: stands between filling a buffer and

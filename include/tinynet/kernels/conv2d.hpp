@@ -46,6 +46,29 @@ inline constexpr std::array conv2d_backward_weight_versions<T> = {
     conv2d_backward_weight_reference<T>,
 };
 
+// Dot products of vectors take bfloat16 only.
+template <>
+inline constexpr std::array conv2d_forward_versions<bfloat16> = {
+    conv2d_forward_amx<bfloat16>,
+    conv2d_forward_avx512,
+    conv2d_forward_simd<bfloat16>,
+    conv2d_forward_reference<bfloat16>,
+};
+template <>
+inline constexpr std::array conv2d_backward_input_versions<bfloat16> = {
+    conv2d_backward_input_amx<bfloat16>,
+    conv2d_backward_input_avx512,
+    conv2d_backward_input_simd<bfloat16>,
+    conv2d_backward_input_reference<bfloat16>,
+};
+template <>
+inline constexpr std::array conv2d_backward_weight_versions<bfloat16> = {
+    conv2d_backward_weight_amx<bfloat16>,
+    conv2d_backward_weight_avx512,
+    conv2d_backward_weight_simd<bfloat16>,
+    conv2d_backward_weight_reference<bfloat16>,
+};
+
 // Float goes through tiles as sums of pieces where <tinynet/float_tiles.hpp> is included, which puts
 // its versions into the first places: others need not wait for them to be compiled.
 inline const char* refuses_float_tiles(const Conv2dGeometry&) {

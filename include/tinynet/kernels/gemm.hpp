@@ -13,7 +13,9 @@ namespace tinynet::inline TINYNET_ABI::kernels {
 template <class A, class B, class C>
 inline constexpr std::array gemm_versions = {
 #ifdef TINYNET_AMX
-    Gemm<A, B, C>{Path::amx, gemm_amx_refuses<A, B, C>, gemm_amx<A, B, C>},
+    Gemm<A, B, C>{Path::amx, gemm_amx_refuses<A, B, C>, gemm_tiles<A, B, C, amx::TileUnit::amx>},
+    Gemm<A, B, C>{Path::avx512, gemm_avx512_refuses<A, B, C>,
+                  gemm_tiles<A, B, C, amx::TileUnit::avx512>},
 #endif
     Gemm<A, B, C>{Path::simd, accepts_all, gemm_simd<A, B, C>},
     Gemm<A, B, C>{Path::reference, accepts_all, gemm_reference<A, B, C>},

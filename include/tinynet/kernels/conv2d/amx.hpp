@@ -6,15 +6,16 @@
 
 #ifdef TINYNET_AMX
 
-/// The versions in bfloat16 tiles with float sums. Weights of bfloat16 images are rounded when they are
+/// The versions in bfloat16 tiles with float sums, multiplied by AMX, or by dot products of AVX-512
+/// where the CPU has no AMX but does those as fast as float FMA. The latter take bfloat16 only: three
+/// products for one of float16 would take longer than one FMA. Weights of bfloat16 images are rounded when they are
 /// packed, those of float16 and float are sums of pieces (amx_pieces.hpp); weight gradients stay in
 /// float. For float it takes <tinynet/float_tiles.hpp> to have them chosen.
 namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx {
 
 /// Tiles sum over at least 32 input channels and write at least 16 output channels: narrow groups
 /// would multiply zeros.
-inline const char* refuses(const Conv2dGeometry& g) {
-  if (!cpu().amx_bf16) return cpu().amx_refusal.c_str();
+inline const char* refuses_shape(const Conv2dGeometry& g) {
   if (g.groups > 1 && (g.ic / g.groups < 8 || g.oc / g.groups < 8)) {
     return "groups too narrow to fill tiles";
   }
@@ -25,12 +26,18 @@ inline const char* refuses(const Conv2dGeometry& g) {
 }
 
 template <Scalar T>
-const char* refuses_type(const Conv2dGeometry& g) {
+const char* refuses_amx(const Conv2dGeometry& g) {
+  if (!cpu().amx_bf16) return cpu().amx_refusal.c_str();
   // 1x1, 64 -> 128 at stride 2: 5.8 ms, vectors 3.4; at 256 -> 512 3.5 and 2.8.
   if (pieces_of<T> == 3 && (folds(g) || g.kh * g.kw < 4)) {
     return "six products for one only pay for windows of several pixels";
   }
-  return refuses(g);
+  return refuses_shape(g);
+}
+
+inline const char* refuses_avx512(const Conv2dGeometry& g) {
+  if (!cpu().fast_bf16_dots) return cpu().bf16_dots_refusal.c_str();
+  return refuses_shape(g);
 }
 
 template <Scalar T, bool backward>
@@ -63,27 +70,27 @@ Source mapped_source(std::span<const T> x, InputMap map, const Conv2dGeometry& g
   return input_source(copy.data(), g);
 }
 
-template <Scalar T>
+template <Scalar T, amx::TileUnit unit>
 void forward(std::span<T> y, std::span<const T> x, const std::byte* packed,
              const Conv2dFusion<T>& fusion, const Conv2dGeometry& g) {
   Scratch scratch;
   correlate(y.data(), Store::overwrite, mapped_source(x, fusion.map, g, scratch),
-            reinterpret_cast<const bfloat16*>(packed), fusion, folded(g), false);
+            reinterpret_cast<const bfloat16*>(packed), fusion, folded(g), false, unit);
 }
 
-template <Scalar T>
+template <Scalar T, amx::TileUnit unit>
 void backward_input(std::span<T> dx, Store store, std::span<const T> dy, const std::byte* packed,
                     const Conv2dGeometry& g) {
   correlate(dx.data(), store, image_source(dy.data(), g.oh, g.ow, g.oc),
-            reinterpret_cast<const bfloat16*>(packed), Conv2dFusion<T>{}, g, true);
+            reinterpret_cast<const bfloat16*>(packed), Conv2dFusion<T>{}, g, true, unit);
 }
 
-template <Scalar T>
+template <Scalar T, amx::TileUnit unit>
 void backward_weight(std::span<float> dw, Store store, std::span<const T> dy, std::span<const T> x,
                      InputMap map, const Conv2dGeometry& g) {
   Scratch scratch;
   weight_gradient(dw.data(), store, image_source(dy.data(), g.oh, g.ow, g.oc),
-                  mapped_source(x, map, g, scratch), folded(g));
+                  mapped_source(x, map, g, scratch), folded(g), unit);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx
@@ -92,17 +99,29 @@ namespace tinynet::inline TINYNET_ABI::kernels {
 
 template <Scalar T>
 inline constexpr Conv2dForward<T> conv2d_forward_amx = {
-    Path::amx, conv2d_amx::refuses_type<T>, conv2d_amx::packed_bytes<T, false>,
-    conv2d_amx::pack<T, false>, conv2d_amx::forward<T>};
+    Path::amx, conv2d_amx::refuses_amx<T>, conv2d_amx::packed_bytes<T, false>,
+    conv2d_amx::pack<T, false>, conv2d_amx::forward<T, amx::TileUnit::amx>};
 
 template <Scalar T>
 inline constexpr Conv2dBackwardInput<T> conv2d_backward_input_amx = {
-    Path::amx, conv2d_amx::refuses_type<T>, conv2d_amx::packed_bytes<T, true>,
-    conv2d_amx::pack<T, true>, conv2d_amx::backward_input<T>};
+    Path::amx, conv2d_amx::refuses_amx<T>, conv2d_amx::packed_bytes<T, true>,
+    conv2d_amx::pack<T, true>, conv2d_amx::backward_input<T, amx::TileUnit::amx>};
 
 template <Scalar T>
 inline constexpr Conv2dBackwardWeight<T> conv2d_backward_weight_amx = {
-    Path::amx, conv2d_amx::refuses_type<T>, conv2d_amx::backward_weight<T>};
+    Path::amx, conv2d_amx::refuses_amx<T>, conv2d_amx::backward_weight<T, amx::TileUnit::amx>};
+
+inline constexpr Conv2dForward<bfloat16> conv2d_forward_avx512 = {
+    Path::avx512, conv2d_amx::refuses_avx512, conv2d_amx::packed_bytes<bfloat16, false>,
+    conv2d_amx::pack<bfloat16, false>, conv2d_amx::forward<bfloat16, amx::TileUnit::avx512>};
+
+inline constexpr Conv2dBackwardInput<bfloat16> conv2d_backward_input_avx512 = {
+    Path::avx512, conv2d_amx::refuses_avx512, conv2d_amx::packed_bytes<bfloat16, true>,
+    conv2d_amx::pack<bfloat16, true>, conv2d_amx::backward_input<bfloat16, amx::TileUnit::avx512>};
+
+inline constexpr Conv2dBackwardWeight<bfloat16> conv2d_backward_weight_avx512 = {
+    Path::avx512, conv2d_amx::refuses_avx512,
+    conv2d_amx::backward_weight<bfloat16, amx::TileUnit::avx512>};
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
 

@@ -3,6 +3,7 @@
 #include <tinynet/kernels/conv2d/amx_pack.hpp>
 #include <tinynet/kernels/conv2d/amx_quad.hpp>
 #include <tinynet/kernels/conv2d/amx_weights.hpp>
+#include <tinynet/kernels/gemm/avx512_product.hpp>
 
 #ifdef TINYNET_AMX
 
@@ -47,7 +48,7 @@ inline void find_outputs(LaneOutput (&outputs)[Lanes::most], const Destination& 
 
 /// Adds the outputs of a quad to the moments of their channels, before they are rounded: after it would
 /// take twice the time.
-TINYNET_TARGET_AMX inline void add_quad_moments(const Destination& to, const float* sums,
+TINYNET_TARGET_BF16 inline void add_quad_moments(const Destination& to, const float* sums,
                                                 const LaneOutput* outputs, std::int64_t count,
                                                 std::int64_t row, std::int64_t col,
                                                 std::int64_t width) {
@@ -85,7 +86,7 @@ TINYNET_TARGET_AMX inline void add_quad_moments(const Destination& to, const flo
 }
 
 template <Scalar T>
-TINYNET_TARGET_AMX void write_quad(const Destination& to, const float* sums,
+TINYNET_TARGET_BF16 void write_quad(const Destination& to, const float* sums,
                                    const LaneOutput* outputs, std::int64_t count, std::int64_t row,
                                    std::int64_t col, std::int64_t width) {
   T* pixel = reinterpret_cast<T*>(to.data) + (row * to.width + col) * to.channels + to.first;
@@ -110,22 +111,28 @@ TINYNET_TARGET_AMX void write_quad(const Destination& to, const float* sums,
   if (to.moments) add_quad_moments(to, sums, outputs, count, row, col, width);
 }
 
+/// Output channels that dot products sum in turn: weights of more would not fit L2 beside a strip.
+inline constexpr std::int64_t dot_width = 32;
+
 /// How the lanes are cut into units and strips, by the shape alone.
 struct CorrelateCut {
   std::int64_t blocks = 1;         // of lanes in a strip
   std::int64_t rows = 1;           // of outputs in a strip, all of them if blocks > 1
   std::int64_t ring = 1;           // input rows that a strip reads
   std::int64_t unit_rows = 1;      // of outputs in a unit: whole strips
-  std::int64_t channel_parts = 1;  // of the blocks of output channels, in units of their own
+  std::int64_t width = quad_width;  // output channels that are summed in turn
+  std::int64_t channel_parts = 1;   // of the blocks of `width` channels, in units of their own
   std::int64_t pixel = 0, row = 0, block = 0;  // strides of the copy, elements
 };
 
-inline CorrelateCut cut_correlation(const Lanes& lanes, const Channels& c, std::int64_t tiles) {
-  // Rows of a strip: of 2 MB of L2 they share with weights and with what is written. With 384 KB
+inline CorrelateCut cut_correlation(const Lanes& lanes, const Channels& c, std::int64_t tiles,
+                                    amx::TileUnit unit) {
+  // Rows of a strip: L2 they share with weights and with what is written. With 384 KB of 2 MB
   // 512 -> 512 at 4 takes 7 % longer, which reads its weights more often, with 1 MB 64 -> 64 at 28 5 %.
-  constexpr std::int64_t budget = (768 << 10) / sizeof(bfloat16);
+  const std::int64_t budget = amx::l2_bytes(unit) * 3 / 8 / std::int64_t{sizeof(bfloat16)};
   constexpr std::int64_t units = 16;
   CorrelateCut cut;
+  if (unit == amx::TileUnit::avx512) cut.width = dot_width;
   cut.pixel = pixel_step(c.chunks() * tiles);
   cut.row = lanes.cols.inputs * cut.pixel;
   const auto ring_of = [&](std::int64_t rows) {
@@ -153,7 +160,7 @@ inline CorrelateCut cut_correlation(const Lanes& lanes, const Channels& c, std::
   const auto row_units = std::clamp<std::int64_t>(units / count, 1, strips);
   cut.unit_rows = pieces(strips, row_units) * cut.rows;
   count *= pieces(lanes.rows.outputs, cut.unit_rows);
-  cut.channel_parts = std::clamp<std::int64_t>(units / count, 1, pieces(c.out, quad_width));
+  cut.channel_parts = std::clamp<std::int64_t>(units / count, 1, pieces(c.out, cut.width));
   return cut;
 }
 
@@ -167,6 +174,7 @@ struct CorrelateLanes {
   Destination out;
   const bfloat16* packed;
   std::int64_t packed_tile;  // elements of it for 16 output channels
+  amx::TileUnit tile_unit;
 
   std::int64_t row_units() const { return pieces(lanes.rows.outputs, cut.unit_rows); }
   std::int64_t units() const {
@@ -188,7 +196,7 @@ struct CorrelateLanes {
     Scratch scratch;
     auto* tiles = scratch.take<bfloat16>(cut.blocks * cut.block).data();
     const auto steps = scratch.take<amx::Step>(lanes.g.kh);
-    const amx::TileSection section;
+    const amx::TileSection section(tile_unit);
     const auto unit_end = std::min(first_row + cut.unit_rows, lanes.rows.outputs);
     std::int64_t copied = lanes.rows.inputs_from(first_row);
     for (auto row = first_row; row < unit_end; row += cut.rows) {
@@ -201,16 +209,17 @@ struct CorrelateLanes {
         }
       }
       copied = std::max(copied, needed);
-      const auto blocks = pieces(c.out, quad_width);
+      const auto blocks = pieces(c.out, cut.width);
       for (auto ob = part * blocks / cut.channel_parts;
            ob < (part + 1) * blocks / cut.channel_parts; ++ob) {
         auto to = out;
-        to.first = group * c.out + ob * quad_width;
-        to.count = std::min(c.out - ob * quad_width, quad_width);
+        to.first = group * c.out + ob * cut.width;
+        to.count = std::min(c.out - ob * cut.width, cut.width);
         if (to.bias) to.bias += to.first;
         if (to.center) to.center += to.first;
         to.moments = unit_moments;
-        const auto* weights = packed + (group * c.tiles() + 4 * ob) * packed_tile;
+        const auto* weights =
+            packed + (group * c.tiles() + ob * cut.width / amx::tile_rows) * packed_tile;
         for (auto r = row; r < row_end; ++r) {
           const auto reads = list_steps(steps, r);
           for (auto b = block; b < block_end; ++b) {
@@ -232,14 +241,18 @@ struct CorrelateLanes {
     return steps.first(count);
   }
 
-  /// A row of outputs of a block of lanes, 64 channels of them.
+  /// A row of outputs of a block of lanes, `cut.width` channels of them.
   void sum_row(const Destination& to, const bfloat16* tiles, const bfloat16* weights,
                std::span<const amx::Step> reads, std::int64_t block, std::int64_t row) const {
     alignas(64) float sums[quad * quad_sums];
     LaneOutput outputs[Lanes::most];
     find_outputs(outputs, to, lanes, block);
     for (std::int64_t i = 0; i < pieces(lanes.cols.outputs, quad); ++i) {
-      sum_slabs(sums, pieces(to.count, amx::tile_rows), tiles, weights, reads, i);
+      if (tile_unit == amx::TileUnit::amx) {
+        sum_slabs(sums, pieces(to.count, amx::tile_rows), tiles, weights, reads, i);
+      } else {
+        sum_outputs(sums, to.count, lanes.in_block(block), tiles, weights, reads, i);
+      }
       to.write(to, sums, outputs, lanes.in_block(block), row, i * quad,
                std::min(quad, lanes.cols.outputs - i * quad));
     }
@@ -271,10 +284,42 @@ struct CorrelateLanes {
       }
     }
   }
+
+  /// The same by dot products, an output after the other: 32 channels of `count` lanes stay in
+  /// registers over the whole window.
+  void sum_outputs(float* sums, std::int64_t channels, std::int64_t count, const bfloat16* tiles,
+                   const bfloat16* weights, std::span<const amx::Step> reads,
+                   std::int64_t i) const {
+    constexpr std::int64_t half = amx::tile_rows / 2;
+    Scratch scratch;
+    const auto taps = scratch.take<amx::Step>(lanes.g.kh * lanes.g.kw);
+    const amx::DotStrides strides{amx::tile_elements, lanes.g.kw * amx::tile_elements, packed_tile,
+                                  quad_width};
+    const auto end = std::min((i + 1) * quad, lanes.cols.outputs);
+    for (auto col = i * quad; col < end; ++col, sums += quad_sums) {
+      std::int64_t used = 0;
+      for (const auto& row : reads) {
+        for (const auto& across : lanes.cols.of(col)) {
+          taps[static_cast<std::size_t>(used++)] = {row.a + across.in * cut.pixel,
+                                                    row.b + across.tap * amx::tile_elements};
+        }
+      }
+      if (channels <= amx::tile_rows) {
+        amx::sum_dots<amx::tile_rows, 1>(sums, tiles, weights, taps.data(), used, c.chunks(),
+                                         strides, false);
+        continue;
+      }
+      for (std::int64_t lane = 0; lane < count; lane += half) {
+        amx::sum_dots<half, 2>(sums + lane * quad_width, tiles + lane * depth, weights, taps.data(),
+                               used, c.chunks(), strides, false);
+      }
+    }
+  }
 };
 
 inline void correlate_lanes(Destination& to, const Source& in, const bfloat16* packed,
-                            std::span<double> moments, const Conv2dGeometry& g, bool backward) {
+                            std::span<double> moments, const Conv2dGeometry& g, bool backward,
+                            amx::TileUnit unit) {
   std::fill(moments.begin(), moments.end(), 0.0);
   Scratch scratch;
   const auto lanes = make_lanes(g, backward, amx::tile_rows, quad, scratch);
@@ -283,9 +328,15 @@ inline void correlate_lanes(Destination& to, const Source& in, const bfloat16* p
   to.height = lanes.rows.out_size;
   to.width = lanes.cols.out_size;
   to.channels = c.all_out;
-  CorrelateLanes run{
-      lanes,  list_quads(lanes.cols, scratch),    c, cut_correlation(lanes, c, in.pieces), in, to,
-      packed, packed_tile(g, backward, in.pieces)};
+  CorrelateLanes run{lanes,
+                     list_quads(lanes.cols, scratch),
+                     c,
+                     cut_correlation(lanes, c, in.pieces, unit),
+                     in,
+                     to,
+                     packed,
+                     packed_tile(g, backward, in.pieces),
+                     unit};
   // Each unit has moments of its own, which are added in the order of units.
   const auto units = run.units();
   if (!moments.empty()) run.out.moments = scratch.take<double>(units * std::ssize(moments)).data();
@@ -298,13 +349,14 @@ inline void correlate_lanes(Destination& to, const Source& in, const bfloat16* p
 /// out = bias + correlation of `in` with packed weights, or out += .
 template <Scalar T>
 void correlate(T* out, Store store, const Source& in, const bfloat16* packed,
-               const Conv2dFusion<T>& fusion, const Conv2dGeometry& g, bool backward) {
+               const Conv2dFusion<T>& fusion, const Conv2dGeometry& g, bool backward,
+               amx::TileUnit unit) {
   Destination to{.data = reinterpret_cast<std::byte*>(out),
                  .store = store,
                  .write = write_quad<T>,
                  .bias = fusion.bias.data(),
                  .center = fusion.moments.center.data()};
-  correlate_lanes(to, in, packed, fusion.moments.sums, g, backward);
+  correlate_lanes(to, in, packed, fusion.moments.sums, g, backward, unit);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx

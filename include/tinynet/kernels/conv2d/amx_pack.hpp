@@ -53,7 +53,7 @@ constexpr std::uint32_t chunk_mask(std::int64_t count, std::int64_t chunk) {
 /// Copies pixels [first, last) of a lane for products that sum over channels:
 /// `to` [pixel][chunk of 32 channels][piece], tile after tile.
 template <Scalar T>
-TINYNET_TARGET_AMX void copy_pixels(bfloat16* to, std::int64_t step, const LaneRow& row,
+TINYNET_TARGET_BF16 void copy_pixels(bfloat16* to, std::int64_t step, const LaneRow& row,
                                     std::int64_t first, std::int64_t last, std::int64_t count) {
   for (std::int64_t x = first; x < last; ++x) {
     bfloat16* line = to + x * step;
@@ -76,7 +76,7 @@ TINYNET_TARGET_AMX void copy_pixels(bfloat16* to, std::int64_t step, const LaneR
 /// 16 channels in each tile. `to` [chunk of 32 channels][pixel][piece][half of the chunk], chunks
 /// `chunk_step` apart.
 template <Scalar T>
-TINYNET_TARGET_AMX void pair_pixels(bfloat16* to, std::int64_t chunk_step, const LaneRow& even,
+TINYNET_TARGET_BF16 void pair_pixels(bfloat16* to, std::int64_t chunk_step, const LaneRow& even,
                                     const LaneRow& odd, std::int64_t first, std::int64_t last,
                                     std::int64_t count) {
   alignas(64) static constexpr std::uint16_t low_channels[32] = {
@@ -148,7 +148,7 @@ Source input_source(const T* x, const Conv2dGeometry& g) {
 /// Lays out the windows of `count` outputs of a row, from output (row, col) of an image on: in each
 /// window the rows of its pixels follow each other, zeros where there is padding. Counts in units of 16
 /// bits, of which an element has one or two.
-TINYNET_TARGET_AMX inline void fold_windows(std::uint16_t* to, const Source& s, std::int64_t image,
+TINYNET_TARGET_BF16 inline void fold_windows(std::uint16_t* to, const Source& s, std::int64_t image,
                                             std::int64_t row, std::int64_t col,
                                             std::int64_t count) {
   const auto& g = *s.window;
@@ -275,7 +275,7 @@ inline void pair_row(bfloat16* to, std::int64_t chunk_step, const Source& s, con
 
 /// Turns tiles of pairs of lanes x 16 channels into tiles of 16 channels x 32 lanes, in place;
 /// `count` tiles in each pixel.
-TINYNET_TARGET_AMX inline void turn_tiles(bfloat16* tiles, std::int64_t pixels,
+TINYNET_TARGET_BF16 inline void turn_tiles(bfloat16* tiles, std::int64_t pixels,
                                           std::int64_t count) {
   for (std::int64_t i = 0; i < pixels; ++i, tiles += pixel_step(count)) {
     for (std::int64_t t = 0; t < count; ++t) {

@@ -28,11 +28,11 @@ struct Rest {
 };
 
 /// `mask` says which of 32 elements there are; the others are zero and are not touched.
-TINYNET_AMX_INLINE void load_rest(Rest<float>& rest, const float* from, std::uint32_t mask) {
+TINYNET_BF16_INLINE void load_rest(Rest<float>& rest, const float* from, std::uint32_t mask) {
   rest.low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), from);
   rest.high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), from + 16);
 }
-TINYNET_AMX_INLINE void load_rest(Rest<float16>& rest, const float16* from, std::uint32_t mask) {
+TINYNET_BF16_INLINE void load_rest(Rest<float16>& rest, const float16* from, std::uint32_t mask) {
   const auto all = _mm512_maskz_loadu_epi16(mask, from);
   rest.low = _mm512_cvtph_ps(_mm512_castsi512_si256(all));
   rest.high = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(all, 1));
@@ -40,7 +40,7 @@ TINYNET_AMX_INLINE void load_rest(Rest<float16>& rest, const float16* from, std:
 
 /// Takes the next piece. Nothing is left of what is not finite, lest inf - inf make NaN of it.
 template <Scalar T>
-TINYNET_AMX_INLINE void take_piece(__m512i& piece, Rest<T>& rest) {
+TINYNET_BF16_INLINE void take_piece(__m512i& piece, Rest<T>& rest) {
   piece = (__m512i)_mm512_cvtne2ps_pbh(rest.high, rest.low);
   const auto low = amx::widened(_mm512_castsi512_si256(piece));
   const auto high = amx::widened(_mm512_extracti64x4_epi64(piece, 1));
@@ -56,14 +56,14 @@ template <>
 struct Rest<bfloat16> {
   __m512i all;
 };
-TINYNET_AMX_INLINE void load_rest(Rest<bfloat16>& rest, const bfloat16* from, std::uint32_t mask) {
+TINYNET_BF16_INLINE void load_rest(Rest<bfloat16>& rest, const bfloat16* from, std::uint32_t mask) {
   rest.all = _mm512_maskz_loadu_epi16(mask, from);
 }
-TINYNET_AMX_INLINE void take_piece(__m512i& piece, Rest<bfloat16>& rest) { piece = rest.all; }
+TINYNET_BF16_INLINE void take_piece(__m512i& piece, Rest<bfloat16>& rest) { piece = rest.all; }
 
 /// Writes or adds 32 sums as T, those in `mask`.
 template <Scalar T>
-TINYNET_AMX_INLINE void store_sums(T* to, __m512& low, __m512& high, Store store,
+TINYNET_BF16_INLINE void store_sums(T* to, __m512& low, __m512& high, Store store,
                                    std::uint32_t mask) {
   if (store == Store::add) {
     if constexpr (std::is_same_v<T, bfloat16>) {

@@ -2,7 +2,7 @@
 
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/kernels/conv2d/amx_pack.hpp>
-#include <tinynet/kernels/gemm/amx_product.hpp>
+#include <tinynet/kernels/gemm/avx512_product.hpp>
 
 #ifdef TINYNET_AMX
 
@@ -27,9 +27,9 @@ struct GradientCut {
 
 inline constexpr std::int64_t sums_of_block = 32 * 32;
 
-inline GradientCut cut_gradient(const Lanes& lanes, std::int64_t tiles) {
-  constexpr std::int64_t l2 = 3 << 19;           // bytes: three quarters of it
-  constexpr std::int64_t most_sums = 640 << 10;  // bytes of a unit's sums
+inline GradientCut cut_gradient(const Lanes& lanes, std::int64_t tiles, amx::TileUnit unit) {
+  const auto l2 = amx::l2_bytes(unit) * 3 / 4;
+  const auto most_sums = amx::l2_bytes(unit) * 5 / 16;  // bytes of a unit's sums
   constexpr std::int64_t most_partials = 4 << 20, units = 16, enough_steps = 48;
   const auto& g = lanes.g;
   const auto oc = pieces(g.oc / g.groups, depth), ic = pieces(g.ic / g.groups, depth);
@@ -78,6 +78,7 @@ struct SumLanes {
   const Lanes& lanes;
   GradientCut cut;
   Source dy, x;
+  amx::TileUnit tile_unit;
   float* sums;  // [partial][group][oc range][ic range][tap][oc block][ic block][32][32]
 
   std::int64_t pixel() const { return pixel_step(2 * x.pieces); }
@@ -127,7 +128,7 @@ struct SumLanes {
     float* to = sums + ((partial * g.groups + group) * cut.oc_ranges * cut.ic_ranges +
                         oc_range * cut.ic_ranges + ic_range) *
                            range_size();
-    const amx::TileSection section;
+    const amx::TileSection section(tile_unit);
     bool accumulate = false;
     const auto lanes_end = std::min((partial + 1) * cut.lane_blocks, lanes.blocks());
     for (auto block = partial * cut.lane_blocks; block < lanes_end; block += cut.blocks) {
@@ -158,10 +159,12 @@ struct SumLanes {
             for (std::int64_t i = 0; i < pieces(x_part.count, depth); ++i) {
               const auto tall = dy_part.count - o * depth > depth / 2 ? 2 : 1;
               const auto wide = x_part.count - i * depth > depth / 2 ? 2 : 1;
-              amx::sum_steps_of(tall, wide)(
-                  to + ((tap * cut.oc_range + o) * cut.ic_range + i) * sums_of_block,
-                  dy_tiles + o * cut.blocks * dy_lanes, x_tiles + i * cut.blocks * x_lanes,
-                  steps.data(), count, 1, accumulate);
+              const auto sum_steps = tile_unit == amx::TileUnit::amx
+                                         ? amx::sum_steps_of(tall, wide)
+                                         : amx::sum_steps_by_dots_of(tall, wide);
+              sum_steps(to + ((tap * cut.oc_range + o) * cut.ic_range + i) * sums_of_block,
+                        dy_tiles + o * cut.blocks * dy_lanes, x_tiles + i * cut.blocks * x_lanes,
+                        steps.data(), count, 1, accumulate);
             }
           }
         }
@@ -225,10 +228,10 @@ struct SumLanes {
 
 /// dw[oc, kh, kw, ic / groups] = gradient, or += .
 inline void weight_gradient(float* dw, Store store, const Source& dy, const Source& x,
-                            const Conv2dGeometry& g) {
+                            const Conv2dGeometry& g, amx::TileUnit unit) {
   Scratch scratch;
   const auto lanes = make_lanes(g, false, 2 * amx::tile_rows, 1, scratch);
-  SumLanes run{lanes, cut_gradient(lanes, 2 * x.pieces), dy, x, nullptr};
+  SumLanes run{lanes, cut_gradient(lanes, 2 * x.pieces, unit), dy, x, unit, nullptr};
   run.sums = scratch.take<float>(run.cut.partials * run.partial_size()).data();
   if (lanes.count() == 0) std::fill_n(run.sums, run.cut.partials * run.partial_size(), 0.f);
   else parallel_for(run.units(), run);

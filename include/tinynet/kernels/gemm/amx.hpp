@@ -3,7 +3,7 @@
 #include <tinynet/core/amx.hpp>
 #include <tinynet/core/cpu.hpp>
 #include <tinynet/kernels/gemm/amx_pack.hpp>
-#include <tinynet/kernels/gemm/amx_product.hpp>
+#include <tinynet/kernels/gemm/avx512_product.hpp>
 #include <tinynet/kernels/gemm/blocked.hpp>
 
 #ifdef TINYNET_AMX
@@ -11,7 +11,7 @@
 namespace tinynet::inline TINYNET_ABI::amx {
 
 /// Writes 16 sums, of which `mask` selects some, as float or bfloat16.
-TINYNET_TARGET_AMX inline void store_16(float* to, const float* sums, const float* bias,
+TINYNET_TARGET_BF16 inline void store_16(float* to, const float* sums, const float* bias,
                                         std::uint32_t mask, Store how) {
   const auto some = static_cast<__mmask16>(mask);
   auto x = _mm512_load_ps(sums);
@@ -19,7 +19,7 @@ TINYNET_TARGET_AMX inline void store_16(float* to, const float* sums, const floa
   if (how == Store::add) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(some, to));
   _mm512_mask_storeu_ps(to, some, x);
 }
-TINYNET_TARGET_AMX inline void store_16(bfloat16* to, const float* sums, const float* bias,
+TINYNET_TARGET_BF16 inline void store_16(bfloat16* to, const float* sums, const float* bias,
                                         std::uint32_t mask, Store how) {
   const auto some = static_cast<__mmask16>(mask);
   auto x = _mm512_load_ps(sums);
@@ -32,7 +32,7 @@ TINYNET_TARGET_AMX inline void store_16(bfloat16* to, const float* sums, const f
 
 /// Writes a tile of at most 32 x 32 sums.
 template <class C>
-TINYNET_TARGET_AMX void store_tile(Matrix<C> c, const float* sums, const float* bias, Store how) {
+TINYNET_TARGET_BF16 void store_tile(Matrix<C> c, const float* sums, const float* bias, Store how) {
   const auto mask = c.cols >= 32 ? ~std::uint32_t{0} : (std::uint32_t{1} << c.cols) - 1;
   for (std::int64_t i = 0; i < c.rows; ++i, sums += 32) {
     C* to = c.data + i * c.row_stride;
@@ -45,21 +45,25 @@ TINYNET_TARGET_AMX void store_tile(Matrix<C> c, const float* sums, const float* 
 
 namespace tinynet::inline TINYNET_ABI::kernels {
 
-/// The product in bfloat16 tiles with float sums. Both operands are rounded to bfloat16 on packing.
+/// The product in bfloat16 tiles with float sums, by AMX or by dot products of AVX-512. Both operands are
+/// rounded to bfloat16 on packing.
 ///
 /// Floor: 2 m n k operations at the AMX peak, 16 times that of float FMA. Measured on one busy
 /// core, in shares of the tile peak measured beside it: 512^3 0.48, [128 x 1152] * [1152 x 512]
 /// 0.43, 12544 pixels of a 1x1 convolution 64 -> 64 0.77. Packing takes most of the rest, 0.3 to
 /// 0.5 cycles an element: weights that serve many products should be packed once, outside.
 /// (benchmarks/kernels --benchmark_filter=gemm)
-struct AmxTile {
+template <amx::TileUnit unit>
+struct Bfloat16Tile {
   using packed = bfloat16;
   using sum = float;
   static constexpr std::int64_t rows = 32, cols = 32;
   static constexpr std::int64_t depth_step = amx::tile_depth;
-  static constexpr std::int64_t depth_block = 768;
+  static constexpr std::int64_t depth_block = unit == amx::TileUnit::amx ? 768 : 256;
   static constexpr std::int64_t unit_macs = 1 << 20;
-  using Section = amx::TileSection;
+  struct Section {
+    amx::TileSection tiles{unit};
+  };
 
   template <class T>
   static void pack_rows(bfloat16* to, Matrix<const T> strip) {
@@ -72,7 +76,9 @@ struct AmxTile {
   static void product(float* tile, const bfloat16* a, const bfloat16* b, std::int64_t depth,
                       bool accumulate) {
     const amx::Step whole;
-    amx::sum_steps<2, 2>(tile, a, b, &whole, 1, depth / amx::tile_depth, accumulate);
+    const auto sum_steps =
+        unit == amx::TileUnit::amx ? amx::sum_steps<2, 2> : amx::sum_steps_by_dots<2, 2>;
+    sum_steps(tile, a, b, &whole, 1, depth / amx::tile_depth, accumulate);
   }
   template <class C>
   static void store(Matrix<C> c, const float* tile, const float* bias, Store how) {
@@ -83,22 +89,31 @@ struct AmxTile {
 /// Tiles take bfloat16 beside bfloat16 or float. Two floats are refused: rounding both is for the
 /// owner of the numbers to decide.
 template <class A, class B, class C>
-inline constexpr bool gemm_fits_amx =
+inline constexpr bool gemm_fits_tiles =
     is_any_of<A, bfloat16, float>&& is_any_of<B, bfloat16, float>&& is_any_of<C, bfloat16, float> &&
     (is_any_of<bfloat16, A, B>);
 
 template <class A, class B, class C>
-const char* gemm_amx_refuses(const GemmGeometry& g) {
-  if (!gemm_fits_amx<A, B, C>) return "no operand is bfloat16";
-  if (!cpu().amx_bf16) return cpu().amx_refusal.c_str();
+const char* gemm_refuses_tiles(const GemmGeometry& g) {
+  if (!gemm_fits_tiles<A, B, C>) return "no operand is bfloat16";
   if (g.m * g.n * g.k < 1 << 13) return "too small a product to fill tiles";
   return nullptr;
 }
-
 template <class A, class B, class C>
-void gemm_amx(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const accumulate_t<C>* bias,
-              Store store) {
-  if constexpr (gemm_fits_amx<A, B, C>) blocked_gemm<AmxTile>(a, b, c, bias, store);
+const char* gemm_amx_refuses(const GemmGeometry& g) {
+  if (gemm_fits_tiles<A, B, C> && !cpu().amx_bf16) return cpu().amx_refusal.c_str();
+  return gemm_refuses_tiles<A, B, C>(g);
+}
+template <class A, class B, class C>
+const char* gemm_avx512_refuses(const GemmGeometry& g) {
+  if (gemm_fits_tiles<A, B, C> && !cpu().fast_bf16_dots) return cpu().bf16_dots_refusal.c_str();
+  return gemm_refuses_tiles<A, B, C>(g);
+}
+
+template <class A, class B, class C, amx::TileUnit unit>
+void gemm_tiles(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const accumulate_t<C>* bias,
+                Store store) {
+  if constexpr (gemm_fits_tiles<A, B, C>) blocked_gemm<Bfloat16Tile<unit>>(a, b, c, bias, store);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

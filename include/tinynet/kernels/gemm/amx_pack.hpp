@@ -14,20 +14,17 @@ namespace tinynet::inline TINYNET_ABI::amx {
 
 using kernels::Matrix;
 
-// Inlined by force: a function that returns a vector is no boundary to cross.
-#define TINYNET_AMX_INLINE TINYNET_TARGET_AMX __attribute__((always_inline)) inline
-
 /// 16 bfloat16 as floats.
-TINYNET_AMX_INLINE __m512 widened(__m256i x) {
+TINYNET_BF16_INLINE __m512 widened(__m256i x) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
 }
 
 /// 32 elements, those past `count` zero, as bfloat16.
-TINYNET_AMX_INLINE __m512i load_32(const bfloat16* from, std::int64_t count) {
+TINYNET_BF16_INLINE __m512i load_32(const bfloat16* from, std::int64_t count) {
   if (count >= 32) return _mm512_loadu_si512(from);
   return _mm512_maskz_loadu_epi16((1u << count) - 1, from);
 }
-TINYNET_AMX_INLINE __m512i load_32(const float* from, std::int64_t count) {
+TINYNET_BF16_INLINE __m512i load_32(const float* from, std::int64_t count) {
   const auto mask = count >= 32 ? ~0u : (1u << count) - 1;
   const auto low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), from);
   const auto high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), from + 16);
@@ -35,15 +32,16 @@ TINYNET_AMX_INLINE __m512i load_32(const float* from, std::int64_t count) {
 }
 
 /// 16 pairs of elements, one from each of two lines; `second` may be null for a line of zeros.
-TINYNET_AMX_INLINE __m512i load_pairs(const bfloat16* first, const bfloat16* second,
-                                      std::int64_t count) {
+TINYNET_BF16_INLINE __m512i load_pairs(const bfloat16* first, const bfloat16* second,
+                                       std::int64_t count) {
   const auto mask = static_cast<__mmask16>(count >= 16 ? 0xffff : (1u << count) - 1);
   const auto low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, first));
   const auto high =
       _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(second ? mask : __mmask16(0), second));
   return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
-TINYNET_AMX_INLINE __m512i load_pairs(const float* first, const float* second, std::int64_t count) {
+TINYNET_BF16_INLINE __m512i load_pairs(const float* first, const float* second,
+                                       std::int64_t count) {
   const auto mask = static_cast<__mmask16>(count >= 16 ? 0xffff : (1u << count) - 1);
   const auto low = _mm512_maskz_loadu_ps(mask, first);
   const auto high = _mm512_maskz_loadu_ps(second ? mask : __mmask16(0), second);
@@ -54,7 +52,7 @@ TINYNET_AMX_INLINE __m512i load_pairs(const float* first, const float* second, s
 }
 
 /// Turns 16 x 16 pairs.
-TINYNET_AMX_INLINE void transpose_pairs(__m512i (&r)[16]) {
+TINYNET_BF16_INLINE void transpose_pairs(__m512i (&r)[16]) {
   __m512i s[16];
 #pragma GCC unroll 8
   for (int i = 0; i < 16; i += 2) {
@@ -89,7 +87,7 @@ enum class TileOrder { lanes, pairs };
 
 /// Fills one tile from `strip` [lanes <= 16, depth <= 32]; what is missing becomes zero.
 template <class T>
-TINYNET_TARGET_AMX void pack_tile(bfloat16* tile, Matrix<const T> strip, TileOrder order) {
+TINYNET_TARGET_BF16 void pack_tile(bfloat16* tile, Matrix<const T> strip, TileOrder order) {
   const auto row = strip.row_stride, col = strip.col_stride;
   const auto found = row == 1 && col != 1 ? TileOrder::pairs : TileOrder::lanes;
   __m512i r[16];
@@ -123,7 +121,7 @@ TINYNET_TARGET_AMX void pack_tile(bfloat16* tile, Matrix<const T> strip, TileOrd
 /// Fills the tiles of a strip of at most 32 lanes, two side by side for each 32 of depth: 2 KB that
 /// one step of the product reads in order.
 template <class T>
-TINYNET_TARGET_AMX void pack_tiles(bfloat16* to, Matrix<const T> strip, TileOrder order) {
+TINYNET_TARGET_BF16 void pack_tiles(bfloat16* to, Matrix<const T> strip, TileOrder order) {
   for (std::int64_t p = 0; p < strip.cols; p += tile_depth) {
     for (std::int64_t half = 0; half < 2 * tile_rows; half += tile_rows, to += tile_elements) {
       const auto lanes = strip.rows - half, depth = strip.cols - p;

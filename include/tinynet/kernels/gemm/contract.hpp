@@ -39,8 +39,8 @@ struct GemmGeometry {
 };
 
 /// A version of the product. C is written row-major (col_stride 1); with `bias` (length n, may be
-/// null) C = A * B + bias for Store::overwrite. Sums are formed in accumulate_t; the AMX version
-/// rounds both operands to bfloat16 first, so it accepts products of which one is bfloat16 already.
+/// null) C = A * B + bias for Store::overwrite. Sums are formed in accumulate_t; the versions in tiles
+/// round both operands to bfloat16 first, so they accept products of which one is bfloat16 already.
 template <class A, class B, class C>
 struct Gemm {
   Path path;
