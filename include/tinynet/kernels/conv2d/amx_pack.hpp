@@ -50,6 +50,13 @@ constexpr std::uint32_t chunk_mask(std::int64_t count, std::int64_t chunk) {
   return count - chunk >= depth ? ~0u : (1u << (count - chunk)) - 1;
 }
 
+/// Where to read pixel x of a lane's row, or, with an empty mask, what is not there: from `other`. A load
+/// that reads nothing takes an assist of a microsecond where its address is not mapped.
+template <Scalar T>
+const T* pixel_or(bool inside, const LaneRow& row, std::int64_t x, const void* other) {
+  return static_cast<const T*>(inside ? row.from + x * row.step : other);
+}
+
 /// Copies pixels [first, last) of a lane for products that sum over channels:
 /// `to` [pixel][chunk of 32 channels][piece], tile after tile.
 template <Scalar T>
@@ -58,7 +65,7 @@ TINYNET_TARGET_BF16 void copy_pixels(bfloat16* to, std::int64_t step, const Lane
   for (std::int64_t x = first; x < last; ++x) {
     bfloat16* line = to + x * step;
     const bool inside = x >= row.begin && x < row.end;
-    const T* from = reinterpret_cast<const T*>(row.from + x * row.step);
+    const T* from = pixel_or<T>(inside, row, x, line);
     for (std::int64_t chunk = 0; chunk < count; chunk += depth, from += depth) {
       Rest<T> rest;
       load_rest(rest, from, inside ? chunk_mask(count, chunk) : 0);
@@ -87,9 +94,9 @@ TINYNET_TARGET_BF16 void pair_pixels(bfloat16* to, std::int64_t chunk_step, cons
   for (std::int64_t x = first; x < last; ++x) {
     const bool has_even = x >= even.begin && x < even.end;
     const bool has_odd = x >= odd.begin && x < odd.end;
-    const T* from_even = reinterpret_cast<const T*>(even.from + x * even.step);
-    const T* from_odd = reinterpret_cast<const T*>(odd.from + x * odd.step);
     bfloat16* pixel = to + x * pixel_step(2 * pieces_of<T>);
+    const T* from_even = pixel_or<T>(has_even, even, x, pixel);
+    const T* from_odd = pixel_or<T>(has_odd, odd, x, pixel);
     for (std::int64_t chunk = 0; chunk < count; chunk += depth, pixel += chunk_step) {
       const auto mask = chunk_mask(count, chunk);
       Rest<T> a, b;

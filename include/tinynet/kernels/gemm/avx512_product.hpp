@@ -46,7 +46,7 @@ TINYNET_TARGET_BF16 void sum_dots(float* sums, const bfloat16* a, const bfloat16
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
       const bfloat16* left = a + steps[i].a + chunk * s.a_chunk;
       const bfloat16* top = b + steps[i].b + chunk * s.b_chunk;
-#pragma GCC unroll 1
+#pragma GCC unroll 4
       for (std::int64_t p = 0; p < tile_depth; p += 2, left += 2, top += 32) {
         __m512bh row[Cols];
 #pragma GCC unroll 2
