@@ -134,10 +134,9 @@ struct Lanes {
 /// Images are cut into parts where the batch alone would leave most lanes empty. `together` outputs
 /// of a row are summed as one.
 inline void cut_into_lanes(Lanes& lanes, std::int64_t together) {
-  constexpr std::int64_t tile = 16;
   lanes.rows.cut(1);
   lanes.cols.cut(1);
-  if (lanes.g.n >= tile) return;
+  if (lanes.g.n >= lanes.block) return;
   constexpr std::int64_t most = 16;
   auto best = std::numeric_limits<std::int64_t>::max();
   std::int64_t best_rows = 1, best_cols = 1;
@@ -146,10 +145,10 @@ inline void cut_into_lanes(Lanes& lanes, std::int64_t together) {
       auto rows = lanes.rows, cols = lanes.cols;
       rows.cut(r);
       cols.cut(c);
-      const auto tiles = pieces(lanes.g.n * rows.parts * cols.parts, tile);
+      const auto blocks = pieces(lanes.g.n * rows.parts * cols.parts, lanes.block);
       // What is multiplied, and what is copied with the pixels around each part.
       const auto width = round_up(cols.outputs, together);
-      const auto cost = tiles * (rows.outputs * width * lanes.g.kh * lanes.g.kw +
+      const auto cost = blocks * (rows.outputs * width * lanes.g.kh * lanes.g.kw +
                                  (rows.outputs + lanes.g.kh - 1) * (cols.outputs + lanes.g.kw - 1));
       if (cost >= best) continue;
       best = cost;
