@@ -198,8 +198,10 @@ std::vector<param_t<T>> run_backward_weight(const Conv2dBackwardWeight<T>& versi
 
 /// The reference sums in accumulate_t whatever T is: one T shows it, the others would take most of
 /// the time.
+/// Dot products refuse shapes only where vectors are as fast: where there are any, all shapes are run.
 template <class T>
 bool skip(const auto& version, const Conv2dGeometry& g) {
+  if (version.path == Path::avx512) return !cpu().fast_bf16_dots;
   const bool again = version.path == Path::reference && !std::is_same_v<T, float>;
   return version.refuses(g) || (again && g.macs() > 10000);
 }
@@ -458,6 +460,32 @@ TEST_CASE("the number of threads does not change a bit") {
   }
 }
 
+TEST_CASE("which version is chosen, and what refuses in words") {
+  const auto path = [](const Conv2dGeometry& g) { return conv2d_forward<bfloat16>(g).path; };
+  const auto wide = geometry({.n = 16, .h = 7, .w = 7, .ic = 64, .oc = 64, .kh = 3, .kw = 3});
+  const auto narrow = geometry({.n = 16, .h = 7, .w = 7, .ic = 16, .oc = 16, .kh = 3, .kw = 3});
+  {
+    const ScopedPathLimit limit(Path::simd);
+    CHECK(path(wide) == Path::simd);
+  }
+  const ScopedPathLimit limit(Path::avx512);
+  CHECK(path(wide) == (cpu().fast_bf16_dots ? Path::avx512 : Path::simd));
+  CHECK(path(narrow) == Path::simd);
+  CHECK(conv2d_forward<float16>(wide).path == Path::simd);
+#ifdef TINYNET_AMX
+  if (!cpu().fast_bf16_dots) {
+    CHECK(conv2d_forward_avx512.refuses(wide) == cpu().bf16_dots_refusal);
+    return;
+  }
+  CHECK(conv2d_forward_avx512.refuses(wide) == nullptr);
+  CHECK(conv2d_forward_avx512.refuses(narrow) ==
+        std::string("too few channels: vectors are as fast"));
+  const auto point = geometry({.n = 16, .h = 7, .w = 7, .ic = 40, .oc = 40, .kh = 1, .kw = 1});
+  CHECK(conv2d_backward_weight_avx512.refuses(point) ==
+        std::string("a window of one pixel and channels that leave registers in part empty"));
+#endif
+}
+
 TEST_CASE("groups do not see each other's channels") {
   // A kernel that loads past its group multiplies what it finds with zeros: not so if that is NaN.
   const Truth truth(geometry({.n = 20, .h = 5, .w = 5, .ic = 40, .oc = 40, .kh = 3, .kw = 3,
@@ -509,7 +537,7 @@ void check_fusion(const Truth& truth) {
     return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(a[0])) == 0;
   };
   for (const auto& version : conv2d_forward_versions<T>) {
-    if (version.refuses(g)) continue;
+    if (skip<float>(version, g)) continue;
     INFO(type_name<T>() << ", " << path_name(version.path) << ": " << describe(g));
     const auto weights = packed<T>(version, truth.w, g);
     Output<T> plain(truth.y.size()), fused(truth.y.size());
@@ -542,7 +570,7 @@ void check_fusion(const Truth& truth) {
     }
   }
   for (const auto& version : conv2d_backward_weight_versions<T>) {
-    if (version.refuses(g)) continue;
+    if (skip<float>(version, g)) continue;
     INFO(type_name<T>() << ", " << path_name(version.path) << ": " << describe(g));
     Output<P> plain(truth.dw.size()), fused(truth.dw.size());
     version.run(plain.span(), Store::overwrite, dy, copy, {}, g);
