@@ -10,19 +10,13 @@
 #include <tinynet/ops.hpp>
 #include <tinynet/optim.hpp>
 
+#include "../examples/networks.hpp"
+
 using namespace tinynet;
 
 namespace {
 
-// The networks whose sizes are known.
-const models::CnnOptions toy_cnn{};
-const models::CnnOptions toy_cnn_deep{.convolutions = 3};
-const models::ResNetOptions resnet14{.channels = 1, .widths = {64, 128, 256}, .blocks = {2, 2, 2}};
-const models::ResNetOptions resnet14_like{.channels = 1, .widths = {32, 64, 128}, .blocks = {2, 2, 2}};
-const models::ResNetOptions resnet18_gray{.channels = 1};
-const models::ResNetOptions resnet18{};
-const models::ResNetOptions se_resnet{.channels = 1, .blocks = {2, 3, 3, 2}, .squeeze_excite = 16};
-const models::DepthwiseNetOptions depthwise_net{};
+namespace networks = examples::networks;
 
 /// Runs the network on one batch of each scalar type and gives what its summary says.
 template <template <class> class Model, class Options>
@@ -81,52 +75,62 @@ void check_training(const Options& options, const Shape& one_image, double lr) {
 
 }  // namespace
 
+// Others published the numbers of toy, ResNet-14, -14-like, -18, V7 and the depthwise net.
 TEST_CASE("parameter counts") {
-  models::Cnn<float> cnn(toy_cnn), deep(toy_cnn_deep);
-  CHECK(nn::count_parameters(cnn) == 688'138);
-  CHECK(nn::parameter_bytes(cnn) == 2'752'552);
-  CHECK(nn::count_parameters(deep) == 1'075'658);
-  const auto resnet_size = [](const models::ResNetOptions& options) {
-    models::ResNet<float> model(options);
-    return nn::count_parameters(model);
-  };
-  CHECK(resnet_size(resnet14) == 2'776'522);
-  CHECK(resnet_size(resnet14_like) == 696'042);
-  CHECK(resnet_size(resnet18_gray) == 11'172'810);
-  CHECK(resnet_size(resnet18) == 11'173'962);
-  CHECK(resnet_size(se_resnet) == 12'746'186);
-  models::DepthwiseNet<float> depthwise(depthwise_net);
-  CHECK(nn::count_parameters(depthwise) == 150'690);
+  const auto count = []<class Model>(Model model) { return nn::count_parameters(model); };
+  const auto cnn = [&](const auto& o) { return count(models::Cnn<float>(o)); };
+  const auto resnet = [&](const auto& o) { return count(models::ResNet<float>(o)); };
+  models::Cnn<float> toy(networks::toy());
+  CHECK(nn::parameter_bytes(toy) == 2'752'552);
+  CHECK(cnn(networks::toy()) == 688'138);
+  CHECK(cnn(networks::structure2()) == 1'075'658);
+  CHECK(resnet(networks::structure4()) == 1'228'394);
+  CHECK(resnet(networks::resnet12()) == 677'482);
+  CHECK(resnet(networks::resnet14()) == 2'776'522);
+  CHECK(resnet(networks::resnet14_like()) == 696'042);
+  CHECK(resnet(networks::resnet18()) == 11'172'810);
+  CHECK(resnet(networks::resnet18_color()) == 11'173'962);
+  CHECK(cnn(networks::v5()) == 435'754);
+  CHECK(resnet(networks::v6()) == 2'797'034);
+  CHECK(resnet(networks::v7()) == 12'746'186);
+  CHECK(cnn(networks::small()) == 25'034);
+  CHECK(cnn(networks::mid()) == 98'442);
+  CHECK(cnn(networks::big()) == 390'634);
+  CHECK(cnn(networks::growing_batch()) == 104'426);
+  CHECK(count(models::DepthwiseNet<float>(networks::depthwise())) == 150'690);
 }
 
 // Multiply-accumulates for one image.
 TEST_CASE("forward: shape, work, receptive field") {
   SUBCASE("plain networks") {
-    CHECK(check_forward<models::Cnn>(toy_cnn, {1, 28, 28, 1}).macs == 8'046'080);
-    CHECK(check_forward<models::Cnn>(toy_cnn_deep, {1, 28, 28, 1}).parameters == 1'075'658);
+    CHECK(check_forward<models::Cnn>(networks::toy(), {1, 28, 28, 1}).macs == 8'046'080);
+    CHECK(check_forward<models::Cnn>(networks::structure2(), {1, 28, 28, 1}).parameters ==
+          1'075'658);
     const models::CnnOptions everything{.channels = 3, .image = 17, .widths = {8, 12},
                                         .convolutions = 2, .batch_norm = true, .conv_dropout = 0.2,
                                         .hidden = 0, .dropout = 0.4};
     check_forward<models::Cnn>(everything, {1, 17, 17, 3});
   }
   SUBCASE("residual networks") {
-    CHECK(check_forward<models::ResNet>(resnet14, {1, 28, 28, 1}).macs == 321'580'544);
-    CHECK(check_forward<models::ResNet>(resnet14_like, {1, 28, 28, 1}).macs == 80'508'672);
-    CHECK(check_forward<models::ResNet>(resnet18_gray, {1, 28, 28, 1}).macs == 455'800'832);
-    CHECK(check_forward<models::ResNet>(resnet18, {1, 32, 32, 3}).macs == 555'422'720);
+    CHECK(check_forward<models::ResNet>(networks::resnet14(), {1, 28, 28, 1}).macs == 321'580'544);
+    CHECK(check_forward<models::ResNet>(networks::resnet14_like(), {1, 28, 28, 1}).macs ==
+          80'508'672);
+    CHECK(check_forward<models::ResNet>(networks::resnet18(), {1, 28, 28, 1}).macs == 455'800'832);
+    CHECK(check_forward<models::ResNet>(networks::resnet18_color(), {1, 32, 32, 3}).macs ==
+          555'422'720);
   }
   SUBCASE("with gates") {
-    CHECK(check_forward<models::ResNet>(se_resnet, {1, 28, 28, 1}).macs == 571'503'616);
+    CHECK(check_forward<models::ResNet>(networks::v7(), {1, 28, 28, 1}).macs == 571'503'616);
   }
   SUBCASE("depthwise-separable") {
-    const auto summary = check_forward<models::DepthwiseNet>(depthwise_net, {1, 32, 32, 3});
+    const auto summary = check_forward<models::DepthwiseNet>(networks::depthwise(), {1, 32, 32, 3});
     CHECK(summary.macs == 8'409'920);
     CHECK(summary.receptive_field == 109);
   }
 }
 
 TEST_CASE("ten steps in bf16 lower the loss as ten in float do") {
-  SUBCASE("plain") { check_training<models::Cnn>(toy_cnn, {1, 28, 28, 1}, 0.1); }
+  SUBCASE("plain") { check_training<models::Cnn>(networks::toy(), {1, 28, 28, 1}, 0.1); }
   SUBCASE("residual") {
     const models::ResNetOptions small{.channels = 1, .widths = {16, 32}, .blocks = {1, 1}};
     check_training<models::ResNet>(small, {1, 28, 28, 1}, 0.5);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include <tinynet/autograd/parameter.hpp>
@@ -14,6 +15,7 @@ struct Init {
   enum class Scale { fixed, fan_in, fan_out, fan_average } scale = Scale::fixed;
   double mean = 0;
   double spread = 0;  // uniform: half width, normal: deviation; divided by sqrt(fan) unless fixed
+  bool dirac = false;  // then the first filters hand on one input channel each
 
   template <class P>
   void operator()(Tensor<P>& tensor, random::Key key) const {
@@ -31,6 +33,19 @@ struct Init {
       if (law == Law::uniform) value += width * (2.0 * random::uniform(key, at) - 1);
       if (law == Law::normal) value += width * random::normal(key, at);
       tensor.data()[i] = static_cast<P>(value);
+    }
+    if (dirac) pass_through(tensor);
+  }
+
+ private:
+  template <class P>
+  static void pass_through(Tensor<P>& tensor) {  // [out, kh, kw, in] or [out, in]
+    const auto& shape = tensor.shape();
+    const std::int64_t in = shape[-1], filter = tensor.size() / shape[0];
+    const std::int64_t centre = shape.axes() == 4 ? shape[1] / 2 * shape[2] + shape[2] / 2 : 0;
+    for (std::int64_t i = 0; i < std::min(shape[0], in); ++i) {
+      std::fill_n(tensor.data() + i * filter, filter, P(0));
+      tensor.data()[i * filter + centre * in + i] = 1;
     }
   }
 };
@@ -63,6 +78,13 @@ inline Init xavier_normal(double gain = 1) {
 
 /// What PyTorch does for the weights of linear and convolution layers: U(+-1 / sqrt(fan_in)).
 inline Init pytorch_default() { return kaiming_uniform(std::sqrt(5.0)); }
+
+/// The first filters of a convolution without groups pass the input channels through, as in PyTorch's
+/// dirac_; where there are more filters than channels, the others begin as `rest`.
+inline Init dirac(Init rest = pytorch_default()) {
+  rest.dirac = true;
+  return rest;
+}
 
 /// Gives one parameter other first values, after nn::initialize.
 template <class P>

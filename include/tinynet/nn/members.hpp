@@ -111,7 +111,7 @@ inline void initialize(const Members& members, std::uint64_t seed) {
   });
 }
 
-/// The number of values that are trained.
+/// The number of values in all parameters; frozen ones count too.
 inline std::int64_t count_parameters(const Members& members) {
   std::int64_t total = 0;
   members.for_parameters([&](const auto&, auto& p) { total += p.value().size(); });
