@@ -28,8 +28,10 @@ void quickstart(const Program& program) {
       {.max_lr = 0.1, .total_steps = program.epochs * batches.batches(), .cycle_momentum = false});
   const random::Key key = random::Key{program.seed}.fold("train");
   const double start = examples::seconds_now();
+  train::Checkpoint checkpoint(model);
+  checkpoint.add("optimizer", optimizer);
   const std::int64_t first =
-      program.resume ? train::load_checkpoint(program.checkpoint(), model, optimizer) : 0;
+      program.resume ? checkpoint.load(program.checkpoint()).epochs : 0;
   train::Progress progress(program.epochs, batches.batches());
   train::History history;
   for (std::int64_t epoch = first; epoch < program.epochs; ++epoch) {
@@ -54,7 +56,7 @@ void quickstart(const Program& program) {
                        .accuracy = accuracy.value(),
                        .seconds = progress.seconds(),
                        .samples = accuracy.total()});
-    train::save_checkpoint(program.checkpoint(), model, optimizer, epoch + 1);
+    checkpoint.save(program.checkpoint(), {.epochs = epoch + 1});
   }
   const double seconds = examples::seconds_now() - start;
 

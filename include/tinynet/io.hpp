@@ -2,3 +2,4 @@
 
 #include <tinynet/io/gzip.hpp>
 #include <tinynet/io/safetensors.hpp>
+#include <tinynet/io/tensor_check.hpp>

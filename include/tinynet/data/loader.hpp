@@ -56,9 +56,9 @@ class Loader {
     const auto size = options_.batch_size;
     return dataset().size() / size + (!options_.drop_last && dataset().size() % size ? 1 : 0);
   }
-  /// The batches of epoch `e`, to be walked once. Its storage is allocated here and given back at
-  /// its end; leaving the loop early is fine.
-  Epoch epoch(std::int64_t e = 0) const { return Epoch(*this, e); }
+  /// The batches of epoch `e` from `first` on, to be walked once. Its storage is allocated here and
+  /// given back at its end; leaving the loop early is fine.
+  Epoch epoch(std::int64_t e = 0, std::int64_t first = 0) const { return Epoch(*this, e, first); }
 
  private:
   void check() const {
@@ -137,12 +137,14 @@ class Loader<T>::Epoch {
 
  private:
   friend class Loader;
-  Epoch(const Loader& loader, std::int64_t epoch)
+  Epoch(const Loader& loader, std::int64_t epoch, std::int64_t first)
       : maker_(loader.maker_),
         order_(loader.order(epoch)),
         batches_(
-            loader.ring(), loader.batches(),
-            [this, epoch, size = loader.options().batch_size](auto& batch, std::int64_t index) {
+            loader.ring(), std::max<std::int64_t>(loader.batches() - first, 0),
+            [this, epoch, first, size = loader.options().batch_size](auto& batch,
+                                                                     std::int64_t made) {
+              const auto index = first + made;
               const std::span<const std::int64_t> order = order_.span();
               const auto begin = static_cast<std::size_t>(index * size);
               const auto count = std::min(static_cast<std::size_t>(size), order.size() - begin);

@@ -2,10 +2,10 @@
 
 #include <filesystem>
 #include <string>
-#include <vector>
 
 #include <tinynet/io/safetensors.hpp>
 #include <tinynet/io/safetensors_writer.hpp>
+#include <tinynet/io/tensor_check.hpp>
 #include <tinynet/nn/members.hpp>
 
 /// Models in files. Names and the order of convolution weights ([oc, ic, kh, kw]) are PyTorch's, so
@@ -49,43 +49,19 @@ inline void write_state(io::SafetensorsWriter& file, const Members& members,
       [&](const std::string& name, auto& tensor) { file.add(prefix + name, tensor); });
 }
 
-/// Reads them back, converted where the file stores another type. All names are compared before
-/// anything is changed: StateError lists what is missing, what is unexpected and which shapes differ.
-inline void read_state(const io::Safetensors& file, const Members& members,
-                       const std::string& prefix = "") {
-  std::string missing, shapes, unexpected;
-  std::vector<std::string> known;
-  const auto compare = [&](const std::string& name, const auto& member) {
-    known.push_back(prefix + name);
-    if (!file.contains(prefix + name)) {
-      missing += "\n    " + name;
-    } else if (const auto expected = detail::file_shape(member.shape());
-               file.shape(prefix + name) != expected) {
-      shapes += "\n    " + name + ": expected " + to_string(expected) + ", file " +
-                to_string(file.shape(prefix + name));
-    }
+/// Tells `check` all that `take_state` is going to read.
+inline void want_state(io::TensorCheck& check, const io::Safetensors& file, const Members& members,
+                       const std::string& prefix) {
+  const auto want = [&](const std::string& name, const auto& member) {
+    check.want(file, prefix + name, detail::file_shape(member.shape()));
   };
-  members.for_parameters(compare);
-  members.for_buffers(compare);
-  for (const auto& entry : file.tensors()) {
-    const auto& name = entry.name;
-    // PyTorch counts batches beside the running statistics; nothing here depends on the count.
-    const std::string counter = "num_batches_tracked";
-    const bool counts = name.size() >= counter.size() &&
-                        name.compare(name.size() - counter.size(), counter.size(), counter) == 0;
-    if (name.rfind(prefix, 0) == 0 && !counts &&
-        std::find(known.begin(), known.end(), name) == known.end()) {
-      unexpected += "\n    " + name.substr(prefix.size());
-    }
-  }
-  if (!(missing + shapes + unexpected).empty()) {
-    throw StateError(Message("load", "the file does not hold this model")
-                         .fact("file", file.path())
-                         .fact("missing", missing)
-                         .fact("unexpected", unexpected)
-                         .fact("shapes", shapes)
-                         .hint("build the model with the options that it was saved with"));
-  }
+  members.for_parameters(want);
+  members.for_buffers(want);
+}
+
+/// Gives a model what a file holds, converted where it stores another type.
+inline void take_state(const io::Safetensors& file, const Members& members,
+                       const std::string& prefix) {
   members.for_parameters([&](const std::string& name, auto& parameter) {
     using P = std::remove_cvref_t<decltype(*parameter.value().data())>;
     parameter.state()->name = name;
@@ -93,6 +69,17 @@ inline void read_state(const io::Safetensors& file, const Members& members,
   });
   members.for_buffers(
       [&](const std::string& name, auto& tensor) { file.read(prefix + name, tensor.span()); });
+}
+
+/// Reads back what write_state has written. All names are compared before anything is changed:
+/// StateError lists what is missing, what is unexpected and which shapes differ.
+inline void read_state(const io::Safetensors& file, const Members& members,
+                       const std::string& prefix = "") {
+  io::TensorCheck check;
+  want_state(check, file, members, prefix);
+  check.require(file, prefix, Message("load", "the file does not hold this model"),
+                "build the model with the options that it was saved with");
+  take_state(file, members, prefix);
 }
 
 /// Writes a model to a safetensors file, whole or not at all.

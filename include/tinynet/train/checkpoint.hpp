@@ -1,50 +1,157 @@
 #pragma once
 
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <functional>
+#include <limits>
 #include <map>
 #include <string>
+#include <variant>
+#include <vector>
 
 #include <tinynet/io/safetensors.hpp>
 #include <tinynet/io/safetensors_writer.hpp>
 #include <tinynet/nn/save.hpp>
-#include <tinynet/optim/optimizer.hpp>
 
 namespace tinynet::inline TINYNET_ABI::train {
 
-/// Writes all that a run needs to go on: one safetensors file with the model behind `model.`, the
-/// optimizer's state behind `optimizer.` and the number of finished epochs in its metadata. The
-/// random numbers of a run are functions of (seed, epoch, step), so nothing else has to be kept.
-/// The file is replaced whole or not at all.
-template <class P>
-void save_checkpoint(const std::filesystem::path& path, const nn::Members& model,
-                     const optim::Optimizer<P>& optimizer, std::int64_t epochs,
-                     const std::map<std::string, std::string>& metadata = {}) {
-  io::SafetensorsWriter file;
-  nn::write_state(file, model, "model.");
-  optimizer.visit_state(
-      [&](const std::string& name, const auto& tensor) { file.add("optimizer." + name, tensor); });
-  for (const auto& [key, value] : metadata) file.metadata(key, value);
-  file.metadata("epochs", std::to_string(epochs));
-  file.write(path);
-}
+/// How far a run has come. The random numbers of a run are functions of (seed, epoch, step), so that
+/// this and the tensors of a checkpoint are all that it needs to go on with the same bits.
+struct Position {
+  std::int64_t epochs = 0;   // finished
+  std::int64_t batches = 0;  // of the next epoch: where to go on, loader.epoch(epochs, batches)
+  double best = -std::numeric_limits<double>::infinity();  // what the best model so far reached
+  std::map<std::string, std::string> notes = {};  // for the reader: seed, revision, history
+};
 
-/// Reads it back and returns the number of finished epochs. Throws StateError where the model
-/// differs, DataError where the file is damaged or is no checkpoint.
-template <class P>
-std::int64_t load_checkpoint(const std::filesystem::path& path, const nn::Members& model,
-                             const optim::Optimizer<P>& optimizer) {
-  const auto file = io::Safetensors::open(path);
-  const auto found = file.metadata().find("epochs");
-  if (found == file.metadata().end()) {
-    throw DataError(Message("load_checkpoint", "the file is not a checkpoint")
-                        .fact("file", path.string())
-                        .fact("missing", "epochs in its metadata")
-                        .hint("for a file with a model alone use nn::load"));
+/// All that a run needs to go on, in one safetensors file: the model behind `model.`, everything
+/// else behind the prefix it was added with, the position in the metadata.
+///
+///     train::Checkpoint checkpoint(model);
+///     checkpoint.add("optimizer", optimizer).add("ema", ema);
+///     checkpoint.save(path, {.epochs = epoch + 1});
+///     const auto position = checkpoint.load(path);
+///
+/// The file is replaced whole or not at all. What was added must outlive this.
+class Checkpoint {
+ public:
+  explicit Checkpoint(const nn::Members& model) : model_(model) {}
+
+  /// Adds anything that has tensors to keep: `part.visit_state(f)` calls f(name, tensor) with views
+  /// of them, as optimizers and averages of weights do.
+  template <class Part>
+  Checkpoint& add(const std::string& prefix, const Part& part) {
+    parts_.push_back([prefix = prefix + ".", &part](std::vector<Entry>& entries) {
+      part.visit_state([&](const std::string& name, const auto& tensor) {
+        entries.push_back({prefix + name, tensor});
+      });
+    });
+    return *this;
   }
-  nn::read_state(file, model, "model.");
-  optimizer.visit_state(
-      [&](const std::string& name, auto tensor) { file.read("optimizer." + name, tensor.span()); });
-  return std::stoll(found->second);
-}
+
+  /// A setting without which the run would not go on as it began. `load` compares it.
+  Checkpoint& require(const std::string& setting, const std::string& value) {
+    settings_["setting." + setting] = value;
+    return *this;
+  }
+
+  /// Throws DataError where the file cannot be written; the old one is whole then.
+  void save(const std::filesystem::path& path, const Position& position) const {
+    io::SafetensorsWriter file;
+    nn::write_state(file, model_, "model.");
+    for (const auto& entry : entries()) {
+      std::visit([&](const auto& tensor) { file.add(entry.name, tensor); }, entry.tensor);
+    }
+    for (const auto& [key, value] : position.notes) file.metadata(key, value);
+    for (const auto& [key, value] : settings_) file.metadata(key, value);
+    char best[32];
+    std::snprintf(best, sizeof best, "%.17g", position.best);
+    file.metadata("epochs", std::to_string(position.epochs));
+    file.metadata("batches", std::to_string(position.batches));
+    file.metadata("best", best);
+    file.write(path);
+  }
+
+  /// Reads it back. Throws StateError that lists all settings and tensors that differ, before
+  /// anything is changed; DataError where the file is damaged or is no checkpoint.
+  Position load(const std::filesystem::path& path) const {
+    const auto file = io::Safetensors::open(path);
+    Position position{.notes = file.metadata()};
+    position.epochs = whole(file, "epochs");
+    position.batches = whole(file, "batches");
+    position.best = std::strtod(position.notes["best"].c_str(), nullptr);
+
+    auto parts = entries();
+    io::TensorCheck check;
+    nn::want_state(check, file, model_, "model.");
+    for (const auto& entry : parts) {
+      std::visit([&](const auto& tensor) { check.want(file, entry.name, tensor.shape()); },
+                 entry.tensor);
+    }
+    const auto different = different_settings(position.notes);
+    Message message("load_checkpoint", "the checkpoint is of another run");
+    message.fact("settings", different);
+    const char* hint = "give the options that the run began with, or another folder for a new run";
+    check.require(file, "", message, hint);
+    if (!different.empty()) {
+      throw StateError(message.fact("file", path.string()).hint(hint));
+    }
+
+    nn::take_state(file, model_, "model.");
+    for (auto& entry : parts) {
+      std::visit([&](auto& tensor) { file.read(entry.name, tensor.span()); }, entry.tensor);
+    }
+    return position;
+  }
+
+ private:
+  struct Entry {
+    std::string name;
+    std::variant<Tensor<float>, Tensor<double>, Tensor<std::int64_t>> tensor;  // views
+  };
+
+  /// Asked for anew each time: parts may move their tensors.
+  std::vector<Entry> entries() const {
+    std::vector<Entry> all;
+    for (const auto& part : parts_) part(all);
+    return all;
+  }
+
+  std::string different_settings(const std::map<std::string, std::string>& saved) const {
+    std::string text;
+    for (const auto& [key, value] : settings_) {
+      const auto found = saved.find(key);
+      const auto before = found == saved.end() ? "not said" : found->second;
+      if (before == value) continue;
+      text += "\n    " + key.substr(key.find('.') + 1) + ": file " + before + ", now " + value;
+    }
+    return text;
+  }
+
+  /// A count in the metadata, whatever a hostile file has there.
+  static std::int64_t whole(const io::Safetensors& file, const char* key) {
+    const auto found = file.metadata().find(key);
+    if (found == file.metadata().end()) {
+      throw DataError(Message("load_checkpoint", "the file is not a checkpoint")
+                          .fact("file", file.path())
+                          .fact("missing", {key, " in its metadata"})
+                          .hint("for a file with a model alone use nn::load"));
+    }
+    const auto& text = found->second;
+    const bool digits = !text.empty() && text.size() < 19 &&
+                        text.find_first_not_of("0123456789") == std::string::npos;
+    if (digits) return std::strtoll(text.c_str(), nullptr, 10);
+    throw DataError(Message("load_checkpoint", {key, " in the metadata is no count"})
+                        .fact("file", file.path())
+                        .fact("came", text));
+  }
+
+  nn::Members model_;
+  std::vector<std::function<void(std::vector<Entry>&)>> parts_;
+  std::map<std::string, std::string> settings_;
+};
 
 }  // namespace tinynet::inline TINYNET_ABI::train

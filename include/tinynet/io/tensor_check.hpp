@@ -1,0 +1,58 @@
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <tinynet/io/safetensors.hpp>
+
+namespace tinynet::inline TINYNET_ABI::io {
+
+/// Compares the tensors that somebody is about to read with those in a file, so that nothing is
+/// changed where the file is another's, and the error tells all that differs at once.
+class TensorCheck {
+ public:
+  /// The file must hold a tensor of that name and shape.
+  void want(const Safetensors& file, const std::string& name, const Shape& shape) {
+    known_.push_back(name);
+    if (!file.contains(name)) {
+      missing_ += "\n    " + name;
+    } else if (file.shape(name) != shape) {
+      shapes_ += "\n    " + name + ": expected " + to_string(shape) + ", file " +
+                 to_string(file.shape(name));
+    }
+  }
+
+  /// Throws StateError unless the file holds what was wanted and, behind `prefix`, no more.
+  void require(const Safetensors& file, const std::string& prefix, const Message& what,
+               const Text& hint) {
+    std::sort(known_.begin(), known_.end());
+    std::string unexpected;
+    for (const auto& entry : file.tensors()) {
+      const auto& name = entry.name;
+      if (name.rfind(prefix, 0) != 0 || counts_batches(name)) continue;
+      if (!std::binary_search(known_.begin(), known_.end(), name)) unexpected += "\n    " + name;
+    }
+    if (missing_.empty() && shapes_.empty() && unexpected.empty()) return;
+    auto message = what;
+    throw StateError(message.fact("file", file.path())
+                         .fact("missing", missing_)
+                         .fact("unexpected", unexpected)
+                         .fact("shapes", shapes_)
+                         .hint(hint));
+  }
+
+ private:
+  /// PyTorch counts batches beside the running statistics; nothing here depends on the count.
+  static bool counts_batches(const std::string& name) {
+    const std::string ending = "num_batches_tracked";
+    return name.size() >= ending.size() &&
+           name.compare(name.size() - ending.size(), ending.size(), ending) == 0;
+  }
+
+  std::vector<std::string> known_;
+  std::string missing_, shapes_;
+};
+
+}  // namespace tinynet::inline TINYNET_ABI::io
