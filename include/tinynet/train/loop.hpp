@@ -29,15 +29,23 @@ struct EpochResult {
 
 using History = std::vector<EpochResult>;
 
+/// What one step came to, and where the training stands after it.
+struct StepResult {
+  std::int64_t epoch = 0, batch = 0;  // counted from 0; a run that ends here goes on with the next
+  double loss = 0;
+};
+
 template <Scalar T>
 struct FitOptions {
   std::int64_t epochs = 10;
-  std::int64_t first_epoch = 0;  // what load_checkpoint returned, where a run goes on
+  std::int64_t first_epoch = 0;  // where a run goes on: what Checkpoint::load returned
+  std::int64_t first_batch = 0;  // of that epoch
   std::optional<optim::Schedule> schedule = {};  // of the step; none: the optimizer's own lr
   ops::CrossEntropyOptions loss = {};
   const data::Loader<T>* validation = nullptr;
   std::uint64_t seed = 1;  // of dropout and what else a forward pass draws
   bool check_nan = true;   // a NaN loss names the layer it comes from
+  std::function<bool(const StepResult&)> on_step = {};    // after an update; false ends the training
   std::function<bool(const EpochResult&)> on_epoch = {};  // false ends the training
   ProgressOutput progress = ProgressOutput::to(stdout);
 };
@@ -86,7 +94,8 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
     Mean loss;
     Accuracy accuracy;
     progress.begin(epoch);
-    for (const auto& batch : loader.epoch(epoch)) {
+    const auto first_batch = epoch == options.first_epoch ? options.first_batch : 0;
+    for (const auto& batch : loader.epoch(epoch, first_batch)) {
       const auto step = optimizer.steps();
       const auto key = random::Key{options.seed}.fold(static_cast<std::uint64_t>(step));
       Tape tape;
@@ -112,6 +121,7 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
       loss.add(value, static_cast<double>(batch.size()));
       accuracy.add(count_correct(logits, batch.labels), batch.size());
       progress.step({{"loss", loss.value()}, {"acc", accuracy.value()}});
+      if (options.on_step && !options.on_step({epoch, batch.index, value})) return history;
     }
     result.loss = loss.value();
     result.accuracy = accuracy.value();
