@@ -5,13 +5,13 @@
 namespace tinynet::inline TINYNET_ABI {
 
 template <Scalar T>
-void Variable<T>::backward() const {
+void Variable<T>::backward(double weight) const {
   if (value_.size() != 1) {
     throw ShapeError(Message("backward", "needs a loss with one element, or a seed")
                          .fact("came", shape())
                          .hint("reduce with a loss, or call backward(seed) with a gradient"));
   }
-  backward(Tensor<T>::ones(shape()));
+  backward(Tensor<T>::full(shape(), static_cast<T>(static_cast<accumulate_t<T>>(weight))));
 }
 
 template <Scalar T>

@@ -19,7 +19,7 @@ struct SgdSettings {
   bool first_step = false;  // the momentum buffer starts as the first gradient, not dampened
 };
 
-struct AdamwSettings {
+struct AdamSettings {
   double lr = 0;
   double beta1 = 0.9;
   double beta2 = 0.999;
@@ -51,22 +51,26 @@ struct SgdStep {
   }
 };
 
+/// `penalty` of the values is added to the gradient (Adam), `decay` shrinks them (AdamW); the other is
+/// zero, which costs nothing beside the memory that a step waits for.
 template <class P>
-struct AdamwStep {
-  P decay, beta1, beta2, rest1, rest2, eps, step_size, root_scale;
+struct AdamStep {
+  P penalty, keep, beta1, beta2, rest1, rest2, eps, step_size, root_scale;
 
-  explicit AdamwStep(const AdamwSettings& s)
-      : decay(static_cast<P>(1 - s.lr * s.weight_decay)), beta1(static_cast<P>(s.beta1)),
-        beta2(static_cast<P>(s.beta2)), rest1(static_cast<P>(1 - s.beta1)),
-        rest2(static_cast<P>(1 - s.beta2)), eps(static_cast<P>(s.eps)),
+  AdamStep(const AdamSettings& s, double l2_penalty, double decay)
+      : penalty(static_cast<P>(l2_penalty)), keep(static_cast<P>(1 - s.lr * decay)),
+        beta1(static_cast<P>(s.beta1)), beta2(static_cast<P>(s.beta2)),
+        rest1(static_cast<P>(1 - s.beta1)), rest2(static_cast<P>(1 - s.beta2)),
+        eps(static_cast<P>(s.eps)),
         step_size(static_cast<P>(s.lr / (1 - std::pow(s.beta1, double(s.step))))),
         root_scale(static_cast<P>(1 / std::sqrt(1 - std::pow(s.beta2, double(s.step))))) {}
 
   template <class X>
   void operator()(X& value, const X& gradient, X& m, X& v) const {
-    m = beta1 * m + rest1 * gradient;
-    v = beta2 * v + rest2 * gradient * gradient;
-    value = decay * value - step_size * (m / (simd::sqrt(v) * root_scale + eps));
+    const X g = gradient + penalty * value;
+    m = beta1 * m + rest1 * g;
+    v = beta2 * v + rest2 * g * g;
+    value = keep * value - step_size * (m / (simd::sqrt(v) * root_scale + eps));
   }
 };
 
@@ -78,6 +82,17 @@ struct EmaStep {
   template <class X>
   void operator()(X& average, const X& value) const {
     average = decay * average + rest * value;
+  }
+};
+
+template <class P>
+struct LookaheadStep {
+  P alpha;
+
+  template <class X>
+  void operator()(X& fast, X& slow) const {
+    slow = slow + alpha * (fast - slow);
+    fast = slow;
   }
 };
 
@@ -146,19 +161,34 @@ void sgd_update(std::span<P> values, std::span<const P> gradients, std::span<P> 
   }
 }
 
-/// One step of Adam with decoupled weight decay (Loshchilov and Hutter 2019); m and v are the
+/// One step of Adam (Kingma and Ba 2015), its weight decay a penalty in the gradient; m and v are the
 /// running moments of the gradient, zero before step 1.
 template <class P>
+void adam_update(std::span<P> values, std::span<const P> gradients, std::span<P> m, std::span<P> v,
+                 const AdamSettings& settings) {
+  update<P>("adam_update", std::ssize(values), AdamStep<P>(settings, settings.weight_decay, 0),
+            values.data(), gradients.data(), m.data(), v.data());
+}
+
+/// The same with decoupled weight decay (Loshchilov and Hutter 2019).
+template <class P>
 void adamw_update(std::span<P> values, std::span<const P> gradients, std::span<P> m, std::span<P> v,
-                  const AdamwSettings& settings) {
-  update<P>("adamw_update", std::ssize(values), AdamwStep<P>(settings), values.data(),
-            gradients.data(), m.data(), v.data());
+                  const AdamSettings& settings) {
+  update<P>("adamw_update", std::ssize(values), AdamStep<P>(settings, 0, settings.weight_decay),
+            values.data(), gradients.data(), m.data(), v.data());
 }
 
 /// average = decay * average + (1 - decay) * values.
 template <class P>
 void ema_update(std::span<P> average, std::span<const P> values, double decay) {
   update<P>("ema_update", std::ssize(average), EmaStep<P>(decay), average.data(), values.data());
+}
+
+/// slow += alpha * (fast - slow); fast = slow.
+template <class P>
+void lookahead_update(std::span<P> fast, std::span<P> slow, double alpha) {
+  update<P>("lookahead_update", std::ssize(fast), LookaheadStep<P>{static_cast<P>(alpha)},
+            fast.data(), slow.data());
 }
 
 /// x *= factor.

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <tinynet/kernels/update.hpp>
-#include <tinynet/optim/optimizer.hpp>
+#include <tinynet/optim/flat_optimizer.hpp>
 
 namespace tinynet::inline TINYNET_ABI::optim {
 
@@ -24,15 +24,15 @@ struct AdamWOptions {
 ///
 ///     optim::AdamW adamw(nn::parameters(model), {.lr = 3e-4, .weight_decay = 0.05});
 template <class P>
-class AdamW : public Optimizer<P> {
+class AdamW : public FlatOptimizer<P> {
  public:
   explicit AdamW(const ParameterList<P>& parameters, const AdamWOptions& options = {})
-      : Optimizer<P>(parameters, setup(options)), options_(options) {}
+      : FlatOptimizer<P>(parameters, setup(options)), options_(options) {}
 
   const AdamWOptions& options() const { return options_; }
 
  private:
-  static typename Optimizer<P>::Setup setup(const AdamWOptions& o) {
+  static typename FlatOptimizer<P>::Setup setup(const AdamWOptions& o) {
     require_setting(o.beta1 >= 0 && o.beta1 < 1, "AdamW", "beta1", o.beta1,
                     "at least 0 and below 1");
     require_setting(o.beta2 >= 0 && o.beta2 < 1, "AdamW", "beta2", o.beta2,
@@ -42,7 +42,7 @@ class AdamW : public Optimizer<P> {
             .groups = o.groups, .state = {"exp_avg", "exp_avg_sq"}};
   }
 
-  void update(const typename Optimizer<P>::Update& run) override {
+  void update(const typename FlatOptimizer<P>::Update& run) override {
     kernels::adamw_update<P>(run.values, run.gradients, run.state[0], run.state[1],
                              {.lr = run.lr,
                               .beta1 = run.momentum,

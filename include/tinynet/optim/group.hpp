@@ -28,6 +28,19 @@ struct Filter {
   std::function<bool(const ParameterInfo&)> matches;
 };
 
+/// Filters combine: optim::matrices() && !optim::by_name("head.*").
+inline Filter operator&&(const Filter& a, const Filter& b) {
+  return {"(" + a.text + " and " + b.text + ")",
+          [a, b](const ParameterInfo& p) { return a.matches(p) && b.matches(p); }};
+}
+inline Filter operator||(const Filter& a, const Filter& b) {
+  return {"(" + a.text + " or " + b.text + ")",
+          [a, b](const ParameterInfo& p) { return a.matches(p) || b.matches(p); }};
+}
+inline Filter operator!(const Filter& a) {
+  return {"not " + a.text, [a](const ParameterInfo& p) { return !a.matches(p); }};
+}
+
 /// Parameters that are updated by other numbers than the rest. The first group of a list that
 /// matches a parameter takes it; what no group takes follows the optimizer's own options.
 ///
@@ -55,6 +68,13 @@ inline Filter by_kind(std::initializer_list<ParameterKind> kinds) {
   for (const auto kind : kinds) text += std::string(" ") + kind_name(kind);
   return {text, [kinds = std::vector<ParameterKind>(kinds)](const ParameterInfo& p) {
             return std::find(kinds.begin(), kinds.end(), p.kind) != kinds.end();
+          }};
+}
+
+/// Weights with two axes or more, those of linear layers and convolutions: what Muon is made for.
+inline Filter matrices() {
+  return {"matrices", [](const ParameterInfo& p) {
+            return p.kind == ParameterKind::weight && p.shape.axes() >= 2;
           }};
 }
 

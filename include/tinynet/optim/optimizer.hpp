@@ -1,172 +1,84 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
+#include <functional>
 #include <optional>
-#include <span>
 #include <string>
-#include <utility>
-#include <vector>
 
-#include <tinynet/optim/group.hpp>
-#include <tinynet/optim/runs.hpp>
-#include <tinynet/optim/sort_by_group.hpp>
+#include <tinynet/autograd/parameter.hpp>
 #include <tinynet/optim/step_settings.hpp>
 
 namespace tinynet::inline TINYNET_ABI::optim {
 
-/// What all optimizers share: parameters in groups, laid out flat with their gradients and with the
-/// optimizer's state, and the walk over them. A new one brings a formula: it names its state
-/// (`Setup::state`) and overrides `update`.
+/// What a training loop knows of an optimizer: it takes steps, and it can be put into a checkpoint.
+/// `FlatOptimizer` is what a rule with a formula (Sgd, AdamW) is built on; `Lookahead` and
+/// `MultiOptimizer` are made of other optimizers.
 ///
 /// As in PyTorch, a parameter that got no gradient since the last step is left alone, its momentum
 /// too. Unlike there, a step uses the gradients up: the next backward pass overwrites them, and
-/// there is no zero_grad to forget. Several backward passes before one step add up.
+/// there is no zero_grad to forget. Several backward passes before one step add up; for the mean over
+/// them, weigh each: loss.backward(1.0 / passes).
 template <class P>
 class Optimizer {
  public:
-  Optimizer(Optimizer&&) noexcept = default;
-  Optimizer& operator=(Optimizer&&) noexcept = default;
+  using Element = P;  // of the parameters: float or double
+
   virtual ~Optimizer() = default;
 
   /// One update with the learning rate of the options.
   void step() {
-    if (!setup_.lr) {
-      throw StateError(Message(setup_.name, "there is no learning rate")
+    const auto own = lr();
+    if (!own) {
+      throw StateError(Message(name(), "there is no learning rate")
                            .hint("set lr in the options, or give one to each step: step(lr)"));
     }
-    step(*setup_.lr);
+    step(*own);
   }
   void step(double lr) { step(StepSettings{.lr = lr}); }
   /// One update with what a schedule says: optimizer.step(schedule(optimizer.steps())).
   /// Throws StateError if no parameter has a gradient.
-  void step(const StepSettings& settings) {
-    const double momentum = settings.momentum.value_or(setup_.momentum);
-    require_setting(settings.lr >= 0 && settings.lr < infinity, setup_.name, "lr", settings.lr,
-                    "a finite number, 0 or more");
-    require_setting(momentum >= 0 && momentum < 1, setup_.name, "momentum", momentum,
-                    "at least 0 and below 1");
-    const auto alike = [&](std::size_t i) {
-      return group_of_[i] == group_of_[i - 1] && updates(i) == updates(i - 1);
-    };
-    bool updated = false;
-    for_each_run(parameters_, alike, [&](const Run<P>& run) {
-      const auto& group = setup_.groups[group_of_[run.first]];
-      Update one{run.values, run.gradients, {}, settings.lr * group.lr_scale, momentum,
-                 group.weight_decay.value_or(setup_.weight_decay), updates(run.first) + 1};
-      for (auto& flat : state_) {
-        one.state.push_back(flat.span().subspan(offsets_[run.first], run.values.size()));
-      }
-      update(one);
-      for (auto i = run.first; i < run.last; ++i) {
-        ++parameters_[i]->version;
-        ++updates(i);
-      }
-      updated = true;
-    });
-    if (!updated) {
-      throw StateError(Message(setup_.name, "no parameter has a gradient")
-                           .hint("call loss.backward() before each step"));
-    }
-    zero_grad();
-    ++*steps_.data();
-  }
+  void step(const StepSettings& settings) { take_step(settings); }
 
   /// Drops the gradients without a step, after a loss that is NaN, say.
-  void zero_grad() const { parameters_.zero_grad(); }
+  void zero_grad() const { parameters().zero_grad(); }
 
+  /// What stands in messages.
+  virtual const char* name() const = 0;
+  /// The learning rate of the options, if there is one.
+  virtual std::optional<double> lr() const = 0;
   /// Steps taken so far.
-  std::int64_t steps() const { return steps_.item(); }
+  virtual std::int64_t steps() const = 0;
+  /// What is trained: without the parameters that were frozen at the start.
+  virtual const ParameterList<P>& parameters() const = 0;
 
-  /// What is trained: without the parameters that were frozen at the start, group after group. In
-  /// this order values and gradients lie in flat buffers.
-  const ParameterList<P>& parameters() const { return parameters_; }
-
-  /// Calls `f(name, tensor)` for everything that a checkpoint must hold: "steps" and for each
-  /// parameter "updates.<name>", both int64 scalars, and its state under PyTorch's names,
-  /// "momentum_buffer.<name>" say, with the parameter's shape. The tensors are views: writing to
-  /// them restores a checkpoint.
+  /// Calls `f(name, tensor)` for everything that a checkpoint must hold: counters in int64, the rest
+  /// in P. The tensors are views: writing to them restores a checkpoint.
   template <class F>
   void visit_state(F f) const {
-    f(std::string("steps"), steps_);
-    for (std::size_t i = 0; i < parameters_.size(); ++i) {
-      const auto& parameter = *parameters_[i];
-      f("updates." + parameter.name,
-        Tensor<std::int64_t>(updates_.buffer(), static_cast<std::int64_t>(i), {}));
-      for (std::size_t k = 0; k < state_.size(); ++k) {
-        f(setup_.state[k] + ("." + parameter.name),
-          Tensor<P>(state_[k].buffer(), static_cast<std::int64_t>(offsets_[i]),
-                    parameter.value.shape()));
-      }
-    }
+    visit({std::ref(f), std::ref(f)});
   }
 
  protected:
-  struct Setup {
-    const char* name;                // of the optimizer, for messages
-    std::optional<double> lr;        // none: every step must be given one
-    double momentum;                 // where a step does not say
-    double weight_decay;
-    std::vector<Group> groups;
-    std::vector<const char*> state;  // names of what is kept for each element, zero before step 1
+  /// `visit_state` for virtual functions.
+  struct StateVisitor {
+    std::function<void(const std::string&, Tensor<P>)> values;
+    std::function<void(const std::string&, Tensor<std::int64_t>)> counts;
+
+    void operator()(const std::string& name, const Tensor<P>& tensor) const {
+      values(name, tensor);
+    }
+    void operator()(const std::string& name, const Tensor<std::int64_t>& tensor) const {
+      counts(name, tensor);
+    }
   };
 
-  /// Parameters that one pass of a kernel updates.
-  struct Update {
-    std::span<P> values;
-    std::span<const P> gradients;
-    std::vector<std::span<P>> state;  // in the order of Setup::state
-    double lr, momentum, weight_decay;
-    std::int64_t count;               // how often they were updated, this time included
-  };
-
-  /// Throws StateError for settings out of range, no parameter to train, one without values, one
-  /// given twice, or a group without parameters.
-  Optimizer(const ParameterList<P>& parameters, Setup setup) : setup_(std::move(setup)) {
-    check_setup();
-    setup_.groups.push_back({.where = everything()});
-    auto sorted = sort_by_group(setup_.name, parameters, setup_.groups);
-    parameters_ = std::move(sorted.parameters);
-    group_of_ = std::move(sorted.group_of);
-    parameters_.flatten();
-    std::size_t offset = 0;
-    for (const auto& state : parameters_) {
-      offsets_.push_back(offset);
-      offset += state->value.span().size();
-    }
-    for (std::size_t k = 0; k < setup_.state.size(); ++k) {
-      state_.push_back(Tensor<P>::zeros({parameters_.elements()}));
-    }
-    updates_ = Tensor<std::int64_t>::zeros({std::ssize(group_of_)});
-  }
+  Optimizer() = default;
+  Optimizer(Optimizer&&) noexcept = default;
+  Optimizer& operator=(Optimizer&&) noexcept = default;
 
  private:
-  virtual void update(const Update& run) = 0;
-
-  std::int64_t& updates(std::size_t i) { return updates_.data()[i]; }
-
-  void check_setup() const {
-    const auto check = [&](const char* setting, double came) {
-      require_setting(came >= 0 && came < infinity, setup_.name, setting, came,
-                      "a finite number, 0 or more");
-    };
-    check("lr", setup_.lr.value_or(0));
-    check("weight_decay", setup_.weight_decay);
-    for (const auto& group : setup_.groups) {
-      check("lr_scale of a group", group.lr_scale);
-      check("weight_decay of a group", group.weight_decay.value_or(0));
-    }
-  }
-
-  static constexpr double infinity = std::numeric_limits<double>::infinity();
-
-  Setup setup_;
-  ParameterList<P> parameters_;        // sorted by group
-  std::vector<std::size_t> group_of_;  // of each parameter
-  std::vector<std::size_t> offsets_;   // of each parameter's elements in a flat buffer
-  std::vector<Tensor<P>> state_;       // flat buffers
-  Tensor<std::int64_t> updates_;       // of each parameter
-  Tensor<std::int64_t> steps_ = Tensor<std::int64_t>::zeros({});
+  virtual void take_step(const StepSettings& settings) = 0;
+  virtual void visit(const StateVisitor& f) const = 0;
 };
 
 }  // namespace tinynet::inline TINYNET_ABI::optim

@@ -40,4 +40,20 @@ void for_each_run(const ParameterList<P>& list, const Joins& joins, const F& f) 
   }
 }
 
+/// Calls `f(values, offset)` for the longest stretches of parameters whose values lie side by side,
+/// trained or not; `offset` is what the list holds before them, in elements.
+template <class P, class F>
+void for_each_stretch(const ParameterList<P>& list, const F& f) {
+  std::size_t offset = 0;
+  for (std::size_t first = 0, last; first < list.size(); first = last) {
+    auto* const begin = list[first]->value.data();
+    std::size_t elements = 0;
+    for (last = first; last < list.size() && list[last]->value.data() == begin + elements; ++last) {
+      elements += list[last]->value.span().size();
+    }
+    f(std::span<P>(begin, elements), offset);
+    offset += elements;
+  }
+}
+
 }  // namespace tinynet::inline TINYNET_ABI::optim

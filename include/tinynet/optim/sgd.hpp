@@ -1,7 +1,7 @@
 #pragma once
 
 #include <tinynet/kernels/update.hpp>
-#include <tinynet/optim/optimizer.hpp>
+#include <tinynet/optim/flat_optimizer.hpp>
 
 namespace tinynet::inline TINYNET_ABI::optim {
 
@@ -22,15 +22,15 @@ struct SgdOptions {
 ///
 ///     optim::Sgd sgd(nn::parameters(model), {.lr = 0.1, .momentum = 0.9, .nesterov = true});
 template <class P>
-class Sgd : public Optimizer<P> {
+class Sgd : public FlatOptimizer<P> {
  public:
   explicit Sgd(const ParameterList<P>& parameters, const SgdOptions& options = {})
-      : Optimizer<P>(parameters, setup(options)), options_(options) {}
+      : FlatOptimizer<P>(parameters, setup(options)), options_(options) {}
 
   const SgdOptions& options() const { return options_; }
 
  private:
-  static typename Optimizer<P>::Setup setup(const SgdOptions& o) {
+  static typename FlatOptimizer<P>::Setup setup(const SgdOptions& o) {
     require_setting(o.momentum >= 0 && o.momentum < 1, "Sgd", "momentum", o.momentum,
                     "at least 0 and below 1");
     require_setting(o.dampening >= 0 && o.dampening <= 1, "Sgd", "dampening", o.dampening,
@@ -46,12 +46,9 @@ class Sgd : public Optimizer<P> {
                                     : std::vector<const char*>{}};
   }
 
-  void update(const typename Optimizer<P>::Update& run) override {
+  void update(const typename FlatOptimizer<P>::Update& run) override {
     if (run.momentum > 0 && run.state.empty()) {
-      throw StateError(Message("Sgd", "a step asks for momentum, but there was none at the start")
-                           .fact("came", run.momentum)
-                           .hint("set SgdOptions::momentum, or cycle_momentum = false in the "
-                                 "schedule"));
+      this->throw_no_momentum(run.momentum, "SgdOptions::momentum");
     }
     kernels::sgd_update<P>(run.values, run.gradients,
                            run.momentum > 0 ? run.state[0] : std::span<P>(),
