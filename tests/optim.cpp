@@ -14,6 +14,7 @@
 #include <tinynet/ops/linear.hpp>
 #include <tinynet/optim/adamw.hpp>
 #include <tinynet/optim/clip.hpp>
+#include <tinynet/optim/decay.hpp>
 #include <tinynet/optim/one_cycle.hpp>
 #include <tinynet/optim/schedule.hpp>
 #include <tinynet/optim/sgd.hpp>

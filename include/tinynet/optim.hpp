@@ -1,8 +1,20 @@
 #pragma once
 
+#include <tinynet/optim/adam.hpp>
 #include <tinynet/optim/adamw.hpp>
 #include <tinynet/optim/clip.hpp>
+#include <tinynet/optim/cosine_restarts.hpp>
+#include <tinynet/optim/decay.hpp>
+#include <tinynet/optim/grad_scaler.hpp>
 #include <tinynet/optim/group.hpp>
+#include <tinynet/optim/lion.hpp>
+#include <tinynet/optim/lookahead.hpp>
+#include <tinynet/optim/multi_optimizer.hpp>
+#include <tinynet/optim/muon.hpp>
 #include <tinynet/optim/one_cycle.hpp>
+#include <tinynet/optim/piecewise_linear.hpp>
+#include <tinynet/optim/reduce_on_plateau.hpp>
+#include <tinynet/optim/rmsprop.hpp>
 #include <tinynet/optim/schedule.hpp>
 #include <tinynet/optim/sgd.hpp>
+#include <tinynet/optim/split.hpp>

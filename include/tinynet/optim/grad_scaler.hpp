@@ -46,6 +46,8 @@ class GradScaler {
                     static_cast<double>(options.growth_interval), "1 or more");
     *scale_.data() = options.init_scale;
   }
+  GradScaler(GradScaler&&) noexcept = default;  // a copy would share the state
+  GradScaler& operator=(GradScaler&&) noexcept = default;
 
   const GradScalerOptions& options() const { return options_; }
   /// What the loss is multiplied by.

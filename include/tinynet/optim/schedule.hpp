@@ -102,40 +102,6 @@ inline Schedule cosine(const CosineOptions& o) {
   };
 }
 
-struct StepDecayOptions {
-  Required<double> lr;
-  Required<std::int64_t> step_size;  // steps
-  double gamma = 0.1;
-};
-
-/// Multiplied by gamma after every step_size steps: PyTorch's StepLR.
-inline Schedule step_decay(const StepDecayOptions& o) {
-  detail::require_lr("step_decay", "lr", o.lr);
-  detail::require_steps("step_decay", "step_size", o.step_size);
-  detail::require_lr("step_decay", "gamma", o.gamma);
-  return [o](std::int64_t step) {
-    return o.lr * std::pow(o.gamma, static_cast<double>(step / o.step_size));
-  };
-}
-
-struct MultiStepDecayOptions {
-  Required<double> lr;
-  Required<std::vector<std::int64_t>> milestones;  // steps, in any order
-  double gamma = 0.1;
-};
-
-/// Multiplied by gamma from each milestone on: PyTorch's MultiStepLR.
-inline Schedule multi_step_decay(const MultiStepDecayOptions& o) {
-  detail::require_lr("multi_step_decay", "lr", o.lr);
-  detail::require_lr("multi_step_decay", "gamma", o.gamma);
-  return [o](std::int64_t step) {
-    const std::vector<std::int64_t>& milestones = o.milestones;
-    const auto passed = std::count_if(milestones.begin(), milestones.end(),
-                                      [step](std::int64_t at) { return at <= step; });
-    return o.lr * std::pow(o.gamma, static_cast<double>(passed));
-  };
-}
-
 struct Stage {
   Schedule schedule;
   std::int64_t steps = 0;  // needed by all but the last stage, which goes on for ever
