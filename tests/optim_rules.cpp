@@ -192,8 +192,7 @@ TEST_CASE_TEMPLATE("ten steps of each rule", P, double, float) {
 }
 
 TEST_CASE("the state restores each optimizer, bit for bit") {
-  Model<float> names;
-  for (const auto& [name, unused] : one_of_each(names.list())) {
+  for (const std::string name : {"Adam", "RmsProp", "Lion", "Muon", "Lookahead"}) {
     CAPTURE(name);
     Model<float> unbroken, first, second;
     const auto a = std::move(one_of_each(unbroken.list())[name]);
@@ -235,8 +234,7 @@ TEST_CASE("the same bits with one thread and with two") {
     train(model, *optimizer, 0, 3);
     return model.values();
   };
-  Model<float> names;
-  for (const auto& [name, unused] : one_of_each(names.list())) {
+  for (const std::string name : {"Adam", "RmsProp", "Lion", "Muon", "Lookahead"}) {
     CAPTURE(name);
     CHECK(run(1, name) == run(2, name));
   }
