@@ -187,7 +187,7 @@ TEST_CASE("the scale stays a float, and does not sink for ever") {
   overflow();
   CHECK(message_of<StateError>(overflow) ==
         "[GradScaler] the gradients are not finite, however small the scale\n"
-        "  scale   0.25\n  skipped  2                   steps\n"
+        "  scale   0.25\n  skipped 2 steps\n"
         "  hint: lower the learning rate, or look for the layer with train::find_non_finite");
 }
 

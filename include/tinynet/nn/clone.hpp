@@ -6,11 +6,12 @@
 
 namespace tinynet::inline TINYNET_ABI::nn {
 
-/// Copies the values of all parameters and buffers of one model into another that lists the same
-/// names and shapes; StateError says where they differ.
-inline void copy_values(const Members& from, const Members& to) {
-  const auto fail = [](const char* what, const std::string& name) {
-    throw StateError(Message("copy_values", what).fact("member", name));
+/// Calls `f(mine, theirs)` for each parameter or buffer of two models that list the same names, types
+/// and shapes; StateError from `who` says where they differ. What came before may have been visited.
+template <class F>
+void for_each_pair(const char* who, const Members& from, const Members& to, const F& f) {
+  const auto fail = [who](const char* what, const std::string& name) {
+    throw StateError(Message(who, what).fact("member", name));
   };
   if (from.entries().size() != to.entries().size()) {
     fail("the models have different numbers of members", "");
@@ -24,16 +25,24 @@ inline void copy_values(const Members& from, const Members& to) {
         [&](auto* mine) {
           auto* theirs = std::get<decltype(mine)>(target.member);
           if (mine->shape() != theirs->shape()) fail("the shapes differ", source.name);
-          if constexpr (requires { mine->state(); }) {
-            theirs->state()->name = mine->name();
-            theirs->state()->trainable = mine->state()->trainable;
-            if (mine->state()->initialized) theirs->set(mine->value());
-          } else {
-            std::copy(mine->span().begin(), mine->span().end(), theirs->data());
-          }
+          f(*mine, *theirs);
         },
         source.member);
   }
+}
+
+/// Copies the values of all parameters and buffers of one model into another that lists the same
+/// names and shapes; StateError says where they differ.
+inline void copy_values(const Members& from, const Members& to) {
+  for_each_pair("copy_values", from, to, [](const auto& mine, auto& theirs) {
+    if constexpr (requires { mine.state(); }) {
+      theirs.state()->name = mine.name();
+      theirs.state()->trainable = mine.state()->trainable;
+      if (mine.state()->initialized) theirs.set(mine.value());
+    } else {
+      std::copy(mine.span().begin(), mine.span().end(), theirs.data());
+    }
+  });
 }
 
 /// A layer or model built as another was, without its values: by its own `remake() const`, from its

@@ -99,6 +99,17 @@ ParameterList<P> parameters(const Members& members) {
   return list;
 }
 
+/// The buffers of a model, in the order of their names' listing: handles, which share the model's
+/// storage. For optim::Lookahead. Those of the other type are left out.
+template <class P = float>
+std::vector<Tensor<P>> buffers(const Members& members) {
+  std::vector<Tensor<P>> list;
+  members.for_buffers([&](const std::string&, auto& tensor) {
+    if constexpr (std::is_same_v<decltype(tensor), Tensor<P>&>) list.push_back(tensor);
+  });
+  return list;
+}
+
 /// Names all parameters and gives each its first value, drawn from (seed, name): the same for every
 /// model in which a layer has that name and shape, whatever was built before it.
 inline void initialize(const Members& members, std::uint64_t seed) {

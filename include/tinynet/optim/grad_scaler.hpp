@@ -122,7 +122,7 @@ class GradScaler {
   [[noreturn, gnu::cold, gnu::noinline]] void throw_min_scale() const {
     throw StateError(Message("GradScaler", "the gradients are not finite, however small the scale")
                          .fact("scale", scale())
-                         .fact("skipped", skipped(), "steps")
+                         .fact("skipped", {skipped(), " steps"})
                          .hint("lower the learning rate, or look for the layer with "
                                "train::find_non_finite"));
   }

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <tinynet/kernels/update.hpp>
+#include <tinynet/nn/save.hpp>
+#include <tinynet/optim/step_settings.hpp>
+#include <tinynet/train/weights.hpp>
+
+namespace tinynet::inline TINYNET_ABI::train {
+
+/// The mean of a model's weights at several times (Izmailov et al. 2018, SWA), or of several models
+/// that were trained from the same one. Buffers are averaged too.
+///
+///     train::WeightAverage mean(model);
+///     ...mean.add(model);          // at the end of each of the last epochs
+///     mean.copy_to(model);
+class WeightAverage {
+ public:
+  /// Nothing is added yet: `model` says what there will be.
+  explicit WeightAverage(const nn::Members& model) : weights_(model) {}
+
+  /// Adds values that count `weight` times as much as others. Throws StateError if the model is
+  /// another.
+  void add(const nn::Members& model, double weight = 1) {
+    optim::require_setting(weight > 0, "WeightAverage", "weight", weight, "above 0");
+    const double old = total_ / (total_ + weight);
+    weights_.combine_with(model, [old]<class P>(std::span<P> mean, std::span<const P> values) {
+      kernels::ema_update<P>(mean, values, old);
+    });
+    total_ += weight;
+  }
+
+  /// Gives a model the mean. Throws StateError before the first `add`.
+  void copy_to(const nn::Members& model) {
+    if (total_ == 0) {
+      throw StateError(Message("WeightAverage", "there is nothing to average")
+                           .hint("call add(model) first"));
+    }
+    weights_.copy_to(model);
+  }
+
+ private:
+  Weights weights_;
+  double total_ = 0;
+};
+
+/// Gives a model the mean of the weights in several files. `prefix` is "model." for checkpoints,
+/// "ema." for the averages in them.
+///
+///     train::average_files({"a/model.safetensors", "b/model.safetensors"}, model);
+inline void average_files(const std::vector<std::filesystem::path>& files,
+                          const nn::Members& model, const std::string& prefix = "") {
+  if (files.empty()) throw StateError(Message("average_files", "there is no file"));
+  nn::read_state(io::Safetensors::open(files[0]), model, prefix);
+  WeightAverage mean(model);
+  mean.add(model);
+  for (std::size_t i = 1; i < files.size(); ++i) {
+    nn::read_state(io::Safetensors::open(files[i]), model, prefix);
+    mean.add(model);
+  }
+  mean.copy_to(model);
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::train
