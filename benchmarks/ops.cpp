@@ -1,5 +1,9 @@
 // The ops between the products, and the optimizers, on sizes that training meets. All are bound by
 // memory: the share of the copying rate is what counts, and above 100 % the caches helped.
+#include <tinynet/kernels/lion.hpp>
+#include <tinynet/kernels/newton_schulz.hpp>
+#include <tinynet/kernels/rmsprop.hpp>
+#include <tinynet/kernels/unscale.hpp>
 #include <tinynet/kernels/update.hpp>
 #include <tinynet/ops.hpp>
 
@@ -84,6 +88,32 @@ void add_updates() {
     measure(state, {.bytes = bytes(7)}, [&] {
       kernels::adamw_update<float>(o[0].span(), std::as_const(o[1]).span(), o[2].span(),
                                    o[3].span(), {.lr = 1e-6, .weight_decay = 1e-2});
+    });
+  });
+  add("rmsprop_update/float/11M", [=](benchmark::State& state) {
+    auto o = operands(3);
+    measure(state, {.bytes = bytes(5)}, [&] {
+      kernels::rmsprop_update<float>(o[0].span(), std::as_const(o[1]).span(), o[2].span(), {}, {},
+                                     {.lr = 1e-6});
+    });
+  });
+  add("lion_update/float/11M", [=](benchmark::State& state) {
+    auto o = operands(3);
+    measure(state, {.bytes = bytes(5)}, [&] {
+      kernels::lion_update<float>(o[0].span(), std::as_const(o[1]).span(), o[2].span(),
+                                  {.lr = 1e-6, .weight_decay = 1e-2});
+    });
+  });
+  add("unscale/float/11M", [=](benchmark::State& state) {
+    auto o = operands(1);
+    measure(state, {.bytes = bytes(2)}, [&] { kernels::unscale<float>(o[0].span(), 1.0f); });
+  });
+  add("newton_schulz/bfloat16/256x2304", [=](benchmark::State& state) {
+    auto m = Tensor<float>::normal({256, 2304}, {1});
+    constexpr double products = 256.0 * 256 * (2304 + 256 + 2304);
+    measure(state, {.operations = 5 * 2 * products, .bfloat16 = true}, [&] {
+      kernels::newton_schulz<bfloat16>(kernels::matrix(m.data(), 256, 2304),
+                                       {3.4445, -4.7750, 2.0315, 5, 1e-7});
     });
   });
   add("ema_update/float/11M", [=](benchmark::State& state) {

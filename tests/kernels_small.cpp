@@ -14,9 +14,13 @@
 #include <tinynet/kernels/cross_entropy.hpp>
 #include <tinynet/kernels/dropout.hpp>
 #include <tinynet/kernels/layout.hpp>
+#include <tinynet/kernels/lion.hpp>
 #include <tinynet/kernels/max_pool2d.hpp>
+#include <tinynet/kernels/muon.hpp>
 #include <tinynet/kernels/reduce.hpp>
+#include <tinynet/kernels/rmsprop.hpp>
 #include <tinynet/kernels/softmax.hpp>
+#include <tinynet/kernels/unscale.hpp>
 #include <tinynet/kernels/update.hpp>
 
 using namespace tinynet;
@@ -583,6 +587,52 @@ TEST_CASE_TEMPLATE("optimizer updates: versions agree", P, float, double) {
           return joined(w, first, second);
         },
         16, 5);
+    check<P>(
+        [&] {
+          auto w = start, first = m, second = v;
+          kernels::adam_update<P>(w, gradient, first, second,
+                                  {.lr = 0.01, .weight_decay = 0.1, .step = 3});
+          return joined(w, first, second);
+        },
+        16, 5);
+    for (const bool centered : {false, true}) {
+      for (const bool has_momentum : {false, true}) {
+        check<P>(
+            [&] {
+              auto w = start, squares = v, velocity = m, mean = m;
+              for (auto& element : squares) element += 100;  // far above the mean's square
+              if (!has_momentum) velocity.clear();
+              if (!centered) mean.clear();
+              kernels::rmsprop_update<P>(w, gradient, squares, velocity, mean,
+                                         {.lr = 0.1, .momentum = 0.9, .weight_decay = 0.1});
+              return joined(w, squares, velocity, mean);
+            },
+            16, 100);
+      }
+    }
+    check<P>(
+        [&] {
+          auto w = start, first = m;
+          kernels::lion_update<P>(w, gradient, first, {.lr = 0.01, .weight_decay = 0.1});
+          return joined(w, first);
+        },
+        8, 5);
+    check<P>(
+        [&] {
+          auto w = start, velocity = m, direction = v;
+          kernels::muon_momentum<P>(direction, gradient, velocity, 0.9, true);
+          kernels::muon_apply<P>(w, direction, 0.9, 0.1);
+          return joined(w, direction, velocity);
+        },
+        8, 5);
+    check<P>(
+        [&] {
+          auto fast = start, slow = m;
+          kernels::lookahead_update<P>(fast, slow, 0.5);
+          if (!kernels::unscale<P>(slow, P(0.25))) slow.clear();
+          return joined(fast, slow);
+        },
+        8, 5);
     check<P>(
         [&] {
           auto average = m;
