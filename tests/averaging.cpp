@@ -47,10 +47,9 @@ data::Dataset stripes() {
 
 template <class T = float>
 nn::Sequential<T> network(int width = 8) {
-  return nn::Sequential<T>(
-      nn::Conv2d<T>({.in = 1, .out = width, .padding = 1, .bias = false}),
-      nn::BatchNorm2d<T>({.channels = width}), nn::Relu<T>(), nn::Flatten<T>(),
-      nn::Linear<T>({.in = 36 * width, .out = 3}));
+  return nn::Sequential<T>(nn::Conv2d<T>({.in = 1, .out = width, .padding = 1, .bias = false}),
+                           nn::BatchNorm2d<T>({.channels = width}), nn::Relu<T>(), nn::Flatten<T>(),
+                           nn::Linear<T>({.in = 36 * width, .out = 3}));
 }
 
 template <class T = float>
@@ -138,8 +137,7 @@ TEST_CASE_TEMPLATE("Ema follows its formula, batch norm's statistics too", T, do
     for (int t = 0; t < 14; ++t) {
       scramble(model, static_cast<std::uint64_t>(t));
       const auto values = values_of(model);
-      const double decay =
-          t == 0 ? 0 : warm_up ? std::min(0.5, (1.0 + t) / (10.0 + t)) : 0.5;
+      const double decay = t == 0 ? 0 : warm_up ? std::min(0.5, (1.0 + t) / (10.0 + t)) : 0.5;
       CHECK(ema.decay() == Approx(decay));
       if (t == 0) expected = values;
       for (auto& [name, average] : expected) {
@@ -247,12 +245,11 @@ TEST_CASE("Ema: what is swapped in is used, and nothing else happens meanwhile")
     CHECK(message_of<StateError>([&] { ema.update(model); }) ==
           std::string("[Ema] the averages are in the model\n  call    update") + hint);
     CHECK(contains(message_of<StateError>([&] { ema.copy_to(model); }), "copy_to"));
-    CHECK(contains(message_of<StateError>([&] { auto twice = ema.swap_into(model); }),
-                   "swap_into"));
-    CHECK(contains(message_of<StateError>([&] {
-                     ema.visit_state([](const std::string&, const auto&) {});
-                   }),
-                   "visit_state"));
+    CHECK(
+        contains(message_of<StateError>([&] { auto twice = ema.swap_into(model); }), "swap_into"));
+    CHECK(contains(
+        message_of<StateError>([&] { ema.visit_state([](const std::string&, const auto&) {}); }),
+        "visit_state"));
   }
   CHECK(output() == raw);
   ema.update(model);

@@ -42,8 +42,8 @@ void check_near(const std::string& name, const Tensor<T>& ours, const Tensor<dou
   CHECK(relative_error(ours, theirs) <= bound);
 }
 
-/// One case of a fixture file: its settings and its tensors, images and convolution weights turned to
-/// channels last. Keeps in mind which tensors were asked for.
+/// One case of a fixture file: its settings and its tensors, images and convolution weights turned
+/// to channels last. Keeps in mind which tensors were asked for.
 struct Case {
   const io::Safetensors& file;
   std::string name;
@@ -93,7 +93,8 @@ struct Case {
     const std::int64_t pixels = s[2] * s[3];
     Tensor<T> turned({s[0], s[2], s[3], s[1]});
     for (std::int64_t i = 0; i < planes.size(); ++i) {
-      const std::int64_t image = i / (s[1] * pixels), channel = i / pixels % s[1], pixel = i % pixels;
+      const std::int64_t image = i / (s[1] * pixels), channel = i / pixels % s[1],
+                         pixel = i % pixels;
       turned.data()[(image * pixels + pixel) * s[1] + channel] = planes.data()[i];
     }
     return turned;

@@ -206,7 +206,8 @@ TEST_CASE("the scaler's state goes on") {
   scaler.visit_state([&](const std::string& name, const auto& tensor) {
     saved[name] = static_cast<double>(tensor.item());
   });
-  CHECK(saved == std::map<std::string, double>{{"scale", 8}, {"growth_tracker", 2}, {"skipped", 1}});
+  CHECK(saved ==
+        std::map<std::string, double>{{"scale", 8}, {"growth_tracker", 2}, {"skipped", 1}});
   optim::GradScaler resumed(options);
   resumed.visit_state([&](const std::string& name, auto tensor) {
     *tensor.data() = static_cast<std::decay_t<decltype(*tensor.data())>>(saved.at(name));

@@ -38,8 +38,10 @@ data::Dataset halves() {
 
 struct Run {
   nn::Sequential<float> model{nn::Conv2d<float>({.in = 1, .out = 4, .padding = 1, .bias = false}),
-                              nn::BatchNorm2d<float>({.channels = 4}), nn::Relu<float>(),
-                              nn::Dropout2d<float>{0.1}, nn::Flatten<float>(),
+                              nn::BatchNorm2d<float>({.channels = 4}),
+                              nn::Relu<float>(),
+                              nn::Dropout2d<float>{0.1},
+                              nn::Flatten<float>(),
                               nn::Linear<float>({.in = 64, .out = 2})};
   data::Loader<float> loader{halves(), {.batch_size = 16}};  // 2.5 batches: several epochs
 
@@ -104,12 +106,15 @@ TEST_CASE("lr_find of a function: losses, their smoothing, and where they fall f
   } model{w};
   optim::Sgd sgd(nn::parameters<double>(model), {});
   const auto sweep = [&](auto loss, const train::LrFindOptions& options) {
-    return train::lr_find(model, sgd, [&](std::int64_t step) {
-      w.state()->gradient.span()[0] = 1;
-      w.state()->gradient.span()[1] = 1;
-      w.state()->has_gradient = true;
-      return loss(step);
-    }, options);
+    return train::lr_find(
+        model, sgd,
+        [&](std::int64_t step) {
+          w.state()->gradient.span()[0] = 1;
+          w.state()->gradient.span()[1] = 1;
+          w.state()->has_gradient = true;
+          return loss(step);
+        },
+        options);
   };
   // 1 until step 20, down to 0 at step 30, then up until it is more than 4 times its lowest.
   const auto valley = [](std::int64_t step) {
@@ -130,8 +135,8 @@ TEST_CASE("lr_find of a function: losses, their smoothing, and where they fall f
   smooth.smoothing = 0.5;
   const auto smoothed = sweep([](std::int64_t step) { return step == 0 ? 4.0 : 1.0; }, smooth);
   CHECK(smoothed.points[0].smoothed == Approx(4));
-  CHECK(smoothed.points[1].smoothed == Approx(2));          // (4 / 2 + 1) * 2 / 3
-  CHECK(smoothed.points[2].smoothed == Approx(10.0 / 7));   // weights 1, 2, 4
+  CHECK(smoothed.points[1].smoothed == Approx(2));         // (4 / 2 + 1) * 2 / 3
+  CHECK(smoothed.points[2].smoothed == Approx(10.0 / 7));  // weights 1, 2, 4
   CHECK(smoothed.points.size() == 41);
 
   const auto rising = sweep([](std::int64_t step) { return 1 + 0.01 * double(step); }, options);
@@ -141,10 +146,12 @@ TEST_CASE("lr_find of a function: losses, their smoothing, and where they fall f
       options);
   CHECK(broken.points.size() == 7);
 
-  CHECK_THROWS_AS(sweep([](std::int64_t step) {
-                    if (step == 5) throw std::runtime_error("full");
-                    return 1.0;
-                  }, options),
+  CHECK_THROWS_AS(sweep(
+                      [](std::int64_t step) {
+                        if (step == 5) throw std::runtime_error("full");
+                        return 1.0;
+                      },
+                      options),
                   std::runtime_error);
   CHECK(w.value()(0) == 1);
   CHECK(sgd.steps() == 0);

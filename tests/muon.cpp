@@ -1,5 +1,5 @@
-// Muon beyond its formula (tests/optim_rules.cpp): the orthogonalisation and its precision, parameters
-// parted between optimizers, and optimizers that step as one.
+// Muon beyond its formula (tests/optim_rules.cpp): the orthogonalisation and its precision,
+// parameters parted between optimizers, and optimizers that step as one.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -137,7 +137,8 @@ TEST_CASE_TEMPLATE("Muon in bfloat16 goes where Muon in full precision goes", P,
 TEST_CASE("Muon: normalised weights have the norm sqrt(rows), groups have their own numbers") {
   Model<float> model;
   const auto parts = optim::split(model.list(), optim::matrices());
-  optim::Muon muon(parts.matching, {.lr = 0.1, .normalize_weights = true,
+  optim::Muon muon(parts.matching, {.lr = 0.1,
+                                    .normalize_weights = true,
                                     .groups = {{.where = optim::by_name("fc.*"), .lr_scale = 0}}});
   model.give_gradients(0);
   muon.step();
@@ -151,7 +152,8 @@ TEST_CASE("Muon: normalised weights have the norm sqrt(rows), groups have their 
 
   Model<float> decayed;
   optim::Muon shrinking(optim::split(decayed.list(), optim::matrices()).matching,
-                        {.lr = 0.1, .weight_decay = 0.5,
+                        {.lr = 0.1,
+                         .weight_decay = 0.5,
                          .groups = {{.where = optim::by_name("fc.*"), .weight_decay = 2}}});
   const auto before = decayed.values();
   for (const std::size_t i : {0, 3}) {
@@ -178,11 +180,11 @@ TEST_CASE("split and filters that combine") {
   CHECK(names(body.rest) == "bn1.weight bn1.bias fc.weight fc.bias ");
   const auto either = optim::split(model.list(), optim::by_name("fc.*") || optim::by_name("conv*"));
   CHECK(names(either.matching) == "conv1.weight fc.weight fc.bias ");
-  CHECK(message_of<StateError>([&] {
-          optim::split(model.list(), optim::matrices() && !optim::by_name("*"));
-        }) == "[split] no parameter matches\n  filter  (matrices and not name *)\n"
-              "  came    5 parameters\n  there is  conv1.weight\n"
-              "  hint: names are those of nn::parameters(model)");
+  CHECK(message_of<StateError>(
+            [&] { optim::split(model.list(), optim::matrices() && !optim::by_name("*")); }) ==
+        "[split] no parameter matches\n  filter  (matrices and not name *)\n"
+        "  came    5 parameters\n  there is  conv1.weight\n"
+        "  hint: names are those of nn::parameters(model)");
 }
 
 TEST_CASE("MultiOptimizer steps as its parts would") {
@@ -262,13 +264,13 @@ TEST_CASE("what they refuse") {
   CHECK(muon_error({.ns_steps = 0}).find("[Muon] ns_steps") == 0);
   CHECK(muon_error({.eps = -1}).find("[Muon] eps") == 0);
   CHECK(muon_error({.ns_coefficients = {1, 2, std::nan("")}}).find("[Muon] ns_coefficients") == 0);
-  CHECK(message_of<StateError>([&] {
-          optim::MultiOptimizer(optim::Sgd(list, {.lr = 1}), optim::Muon(matrices));
-        }) == "[MultiOptimizer] two optimizers have the same parameter\n  parameter  conv1.weight\n"
-              "  hint: part the list: optim::split(parameters, filter)");
+  CHECK(message_of<StateError>(
+            [&] { optim::MultiOptimizer(optim::Sgd(list, {.lr = 1}), optim::Muon(matrices)); }) ==
+        "[MultiOptimizer] two optimizers have the same parameter\n  parameter  conv1.weight\n"
+        "  hint: part the list: optim::split(parameters, filter)");
   const auto rest = optim::split(list, optim::matrices()).rest;
-  CHECK(message_of<StateError>([&] {
-          optim::MultiOptimizer(optim::Muon(matrices), optim::Sgd(rest));
-        }) == "[MultiOptimizer] lr of the Sgd in it is out of range\n  expected  above 0\n"
-              "  came    0");
+  CHECK(message_of<StateError>(
+            [&] { optim::MultiOptimizer(optim::Muon(matrices), optim::Sgd(rest)); }) ==
+        "[MultiOptimizer] lr of the Sgd in it is out of range\n  expected  above 0\n"
+        "  came    0");
 }

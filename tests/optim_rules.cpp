@@ -1,5 +1,5 @@
-// Adam, RmsProp, Lion, Muon and Lookahead against PyTorch and their papers (tests/fixtures/make_optim.py),
-// their state, threads, and what they refuse.
+// Adam, RmsProp, Lion, Muon and Lookahead against PyTorch and their papers
+// (tests/fixtures/make_optim.py), their state, threads, and what they refuse.
 #include <doctest/doctest.h>
 
 #include <limits>
@@ -38,8 +38,10 @@ double number_or(const Case& c, const char* key, double otherwise) {
 }
 
 optim::MuonOptions muon_options(const Case& c) {
-  optim::MuonOptions o{.lr = c.number("lr"), .momentum = c.number("momentum"),
-                       .weight_decay = number_or(c, "weight_decay", 0), .eps = 0,
+  optim::MuonOptions o{.lr = c.number("lr"),
+                       .momentum = c.number("momentum"),
+                       .weight_decay = number_or(c, "weight_decay", 0),
+                       .eps = 0,
                        .precision = optim::NewtonSchulzPrecision::full};
   if (c.text("optimizer") == "RecordMuon") {
     const auto& coefficients = c.setting<io::Json::Array>("coefficients");
@@ -60,22 +62,29 @@ AnyOptimizer<P> make(const Case& c, const ParameterList<P>& list, const Tensor<P
   const auto kind = c.text("optimizer");
   const double lr = c.number("lr"), decay = number_or(c, "weight_decay", 0);
   if (kind == "Adam") {
-    return std::make_unique<optim::Adam<P>>(
-        list, optim::AdamOptions{.lr = lr, .beta1 = c.number("beta1"), .beta2 = c.number("beta2"),
-                                 .eps = c.number("eps"), .weight_decay = decay,
-                                 .groups = groups_of(c)});
+    return std::make_unique<optim::Adam<P>>(list, optim::AdamOptions{.lr = lr,
+                                                                     .beta1 = c.number("beta1"),
+                                                                     .beta2 = c.number("beta2"),
+                                                                     .eps = c.number("eps"),
+                                                                     .weight_decay = decay,
+                                                                     .groups = groups_of(c)});
   }
   if (kind == "RMSprop") {
     return std::make_unique<optim::RmsProp<P>>(
-        list, optim::RmsPropOptions{.lr = lr, .alpha = c.number("alpha"), .eps = c.number("eps"),
+        list, optim::RmsPropOptions{.lr = lr,
+                                    .alpha = c.number("alpha"),
+                                    .eps = c.number("eps"),
                                     .momentum = number_or(c, "momentum", 0),
-                                    .centered = c.has("centered"), .weight_decay = decay,
+                                    .centered = c.has("centered"),
+                                    .weight_decay = decay,
                                     .groups = groups_of(c)});
   }
   if (kind == "Lion") {
-    return std::make_unique<optim::Lion<P>>(
-        list, optim::LionOptions{.lr = lr, .beta1 = c.number("beta1"), .beta2 = c.number("beta2"),
-                                 .weight_decay = decay, .groups = groups_of(c)});
+    return std::make_unique<optim::Lion<P>>(list, optim::LionOptions{.lr = lr,
+                                                                     .beta1 = c.number("beta1"),
+                                                                     .beta2 = c.number("beta2"),
+                                                                     .weight_decay = decay,
+                                                                     .groups = groups_of(c)});
   }
   if (kind == "RecordMuon" || kind == "Muon") {
     return std::make_unique<optim::Muon<P>>(list, muon_options(c));
@@ -94,7 +103,8 @@ AnyOptimizer<P> make(const Case& c, const ParameterList<P>& list, const Tensor<P
 template <class P>
 void check_rule(const Case& c) {
   const auto kind = c.text("optimizer");
-  const bool is_muon = kind == "Muon" || kind == "RecordMuon", looks_ahead = c.has("k") || c.has("total");
+  const bool is_muon = kind == "Muon" || kind == "RecordMuon",
+             looks_ahead = c.has("k") || c.has("total");
   std::vector<Parameter<P>> parameters;
   ParameterList<P> list;
   for (const std::string name : {"weight", "bias", "tall", "conv"}) {
@@ -114,8 +124,8 @@ void check_rule(const Case& c) {
   for (std::int64_t step = 0; step < lr.size(); ++step) {
     CAPTURE(step);
     for (const auto& parameter : list) {
-      const auto gradient = Case::channels_last(
-          at_step(c.file.read<P>("gradient." + parameter->name), step));
+      const auto gradient =
+          Case::channels_last(at_step(c.file.read<P>("gradient." + parameter->name), step));
       std::copy(gradient.span().begin(), gradient.span().end(), parameter->gradient.data());
       parameter->has_gradient = true;
     }
@@ -145,10 +155,10 @@ std::map<std::string, AnyOptimizer<P>> one_of_each(const ParameterList<P>& list)
   all["RmsProp"] = std::make_unique<optim::RmsProp<P>>(
       list, optim::RmsPropOptions{.momentum = 0.9, .centered = true});
   all["Lion"] = std::make_unique<optim::Lion<P>>(list, optim::LionOptions{.weight_decay = 0.1});
-  all["Muon"] = std::make_unique<optim::Muon<P>>(matrices,
-                                                 optim::MuonOptions{.normalize_weights = true});
-  all["Lookahead"] = std::make_unique<optim::Lookahead<P>>(
-      optim::Adam<P>(list), optim::LookaheadOptions{.k = 2});
+  all["Muon"] =
+      std::make_unique<optim::Muon<P>>(matrices, optim::MuonOptions{.normalize_weights = true});
+  all["Lookahead"] =
+      std::make_unique<optim::Lookahead<P>>(optim::Adam<P>(list), optim::LookaheadOptions{.k = 2});
   return all;
 }
 

@@ -37,11 +37,12 @@ optim::Schedule make_schedule(const Case& c) {
     return optim::exponential_decay({.lr = lr, .gamma = c.number("gamma")});
   }
   if (kind == "PolynomialLR") {
-    return optim::polynomial_decay({.lr = lr, .steps = c.integer("total_iters"),
-                                    .power = c.number("power")});
+    return optim::polynomial_decay(
+        {.lr = lr, .steps = c.integer("total_iters"), .power = c.number("power")});
   }
   REQUIRE(kind == "CosineAnnealingWarmRestarts");
-  return optim::cosine_restarts({.lr = lr, .steps = c.integer("T_0"),
+  return optim::cosine_restarts({.lr = lr,
+                                 .steps = c.integer("T_0"),
                                  .steps_factor = c.integer("T_mult"),
                                  .final_lr = c.number("eta_min")});
 }
@@ -137,7 +138,9 @@ TEST_CASE("what they refuse") {
   starts([] { optim::piecewise_linear({{0, 1}, {5, -1}}); }, "[piecewise_linear] lr of point 1");
   CHECK(message_of<StateError>([] { optim::piecewise_linear({}); }) ==
         "[piecewise_linear] there is no point");
-  CHECK(message_of<StateError>([] { optim::piecewise_linear({{0, 1}, {5, 1}, {5, 2}}); }) ==
+  CHECK(message_of<StateError>([] {
+          optim::piecewise_linear({{0, 1}, {5, 1}, {5, 2}});
+        }) ==
         "[piecewise_linear] the points are not in the order of their steps\n"
         "  point   2                   step 5\n  before it  step 5");
   starts([] { optim::ReduceOnPlateau({.lr = -1}); }, "[ReduceOnPlateau] lr");

@@ -39,8 +39,8 @@ struct Model {
   }
   void give_gradient(std::size_t i, int step) {
     auto& state = *parameters[i].state();
-    const auto gradient = normal(state.value.shape(),
-                                 random::Key{2}.fold(state.name).fold(std::uint64_t(step)));
+    const auto gradient =
+        normal(state.value.shape(), random::Key{2}.fold(state.name).fold(std::uint64_t(step)));
     std::copy(gradient.span().begin(), gradient.span().end(), state.gradient.data());
     state.has_gradient = true;
   }

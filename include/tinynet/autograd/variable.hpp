@@ -82,8 +82,9 @@ class Variable {
   }
 
   /// Propagates d(this) back to all leaves and parameters that it depends on, and frees the tape.
-  /// Without a seed the variable must be a scalar (a loss), whose gradient is `weight`: 1 / n for the
-  /// mean over n backward passes that add up, batch.size() / total where batches differ in size.
+  /// Without a seed the variable must be a scalar (a loss), whose gradient is `weight`: 1 / n for
+  /// the mean over n backward passes that add up, batch.size() / total where batches differ in
+  /// size.
   inline void backward(double weight = 1) const;
   inline void backward(const Tensor<T>& seed) const;
 

@@ -17,9 +17,12 @@ struct LionStep {
   P lr, keep, beta1, beta2, rest1, rest2;
 
   explicit LionStep(const LionSettings& s)
-      : lr(static_cast<P>(s.lr)), keep(static_cast<P>(1 - s.lr * s.weight_decay)),
-        beta1(static_cast<P>(s.beta1)), beta2(static_cast<P>(s.beta2)),
-        rest1(static_cast<P>(1 - s.beta1)), rest2(static_cast<P>(1 - s.beta2)) {}
+      : lr(static_cast<P>(s.lr)),
+        keep(static_cast<P>(1 - s.lr * s.weight_decay)),
+        beta1(static_cast<P>(s.beta1)),
+        beta2(static_cast<P>(s.beta2)),
+        rest1(static_cast<P>(1 - s.beta1)),
+        rest2(static_cast<P>(1 - s.beta2)) {}
 
   template <class X>
   void operator()(X& value, const X& gradient, X& m) const {

@@ -63,8 +63,8 @@ void scaled(Range range, const From* from, To* to, accumulate_t<From> factor) {
 /// to = factor * from, rounded to the other type.
 template <Scalar From, Scalar To>
 void scaled(const From* from, To* to, std::int64_t size, accumulate_t<From> factor) {
-  const auto run = simd_or_reference("scaled", vectors::scaled<From, To>,
-                                     reference::scaled<From, To>);
+  const auto run =
+      simd_or_reference("scaled", vectors::scaled<From, To>, reference::scaled<From, To>);
   parallel_ranges(size, grain, [&](Range range) { run(range, from, to, factor); });
 }
 
@@ -72,8 +72,8 @@ void scaled(const From* from, To* to, std::int64_t size, accumulate_t<From> fact
 template <Scalar S>
 void polynomial(Matrix<const S> x, Matrix<S> square, const NewtonSchulz& f) {
   using A = accumulate_t<S>;
-  const auto run = simd_or_reference("polynomial", vectors::polynomial_row<S>,
-                                     reference::polynomial_row<S>);
+  const auto run =
+      simd_or_reference("polynomial", vectors::polynomial_row<S>, reference::polynomial_row<S>);
   const auto a = static_cast<A>(f.a), b = static_cast<A>(f.b), c = static_cast<A>(f.c);
   const std::int64_t n = x.rows;
   parallel_ranges(n, grain_rows(n), [&](Range rows) {

@@ -20,9 +20,12 @@ struct RmsPropStep {
   bool centered;
 
   RmsPropStep(const RmsPropSettings& s, bool is_centered)
-      : lr(static_cast<P>(s.lr)), alpha(static_cast<P>(s.alpha)),
-        rest(static_cast<P>(1 - s.alpha)), eps(static_cast<P>(s.eps)),
-        momentum(static_cast<P>(s.momentum)), weight_decay(static_cast<P>(s.weight_decay)),
+      : lr(static_cast<P>(s.lr)),
+        alpha(static_cast<P>(s.alpha)),
+        rest(static_cast<P>(1 - s.alpha)),
+        eps(static_cast<P>(s.eps)),
+        momentum(static_cast<P>(s.momentum)),
+        weight_decay(static_cast<P>(s.weight_decay)),
         centered(is_centered) {}
 
   template <class X>

@@ -51,8 +51,8 @@ struct SgdStep {
   }
 };
 
-/// `penalty` of the values is added to the gradient (Adam), `decay` shrinks them (AdamW); the other is
-/// zero, which costs nothing beside the memory that a step waits for.
+/// `penalty` of the values is added to the gradient (Adam), `decay` shrinks them (AdamW); the other
+/// is zero, which costs nothing beside the memory that a step waits for.
 template <class P>
 struct AdamStep {
   P penalty, keep, beta1, beta2, rest1, rest2, eps, step_size, root_scale;
@@ -161,8 +161,8 @@ void sgd_update(std::span<P> values, std::span<const P> gradients, std::span<P> 
   }
 }
 
-/// One step of Adam (Kingma and Ba 2015), its weight decay a penalty in the gradient; m and v are the
-/// running moments of the gradient, zero before step 1.
+/// One step of Adam (Kingma and Ba 2015), its weight decay a penalty in the gradient; m and v are
+/// the running moments of the gradient, zero before step 1.
 template <class P>
 void adam_update(std::span<P> values, std::span<const P> gradients, std::span<P> m, std::span<P> v,
                  const AdamSettings& settings) {

@@ -6,8 +6,9 @@
 
 namespace tinynet::inline TINYNET_ABI::nn {
 
-/// Calls `f(mine, theirs)` for each parameter or buffer of two models that list the same names, types
-/// and shapes; StateError from `who` says where they differ. What came before may have been visited.
+/// Calls `f(mine, theirs)` for each parameter or buffer of two models that list the same names,
+/// types and shapes; StateError from `who` says where they differ. What came before may have been
+/// visited.
 template <class F>
 void for_each_pair(const char* who, const Members& from, const Members& to, const F& f) {
   const auto fail = [who](const char* what, const std::string& name) {

@@ -8,8 +8,8 @@ namespace tinynet::inline TINYNET_ABI::optim {
 /// PyTorch's defaults.
 struct AdamOptions {
   double lr = 1e-3;
-  double beta1 = 0.9;       // of the running mean of the gradient; a schedule's momentum replaces it
-  double beta2 = 0.999;     // of the running mean of its square
+  double beta1 = 0.9;    // of the running mean of the gradient; a schedule's momentum replaces it
+  double beta2 = 0.999;  // of the running mean of its square
   double eps = 1e-8;
   double weight_decay = 0;  // added to the gradient: an L2 penalty. AdamW's is decoupled from it
   std::vector<Group> groups = {};
@@ -38,8 +38,12 @@ class Adam : public FlatOptimizer<P> {
     require_setting(o.beta2 >= 0 && o.beta2 < 1, "Adam", "beta2", o.beta2,
                     "at least 0 and below 1");
     require_setting(o.eps >= 0, "Adam", "eps", o.eps, "0 or more");
-    return {.name = "Adam", .lr = o.lr, .momentum = o.beta1, .weight_decay = o.weight_decay,
-            .groups = o.groups, .state = {"exp_avg", "exp_avg_sq"}};
+    return {.name = "Adam",
+            .lr = o.lr,
+            .momentum = o.beta1,
+            .weight_decay = o.weight_decay,
+            .groups = o.groups,
+            .state = {"exp_avg", "exp_avg_sq"}};
   }
 
   void update(const typename FlatOptimizer<P>::Update& run) override {

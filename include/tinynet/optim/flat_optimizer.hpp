@@ -16,9 +16,9 @@
 
 namespace tinynet::inline TINYNET_ABI::optim {
 
-/// What optimizers with a formula share: parameters in groups, laid out flat with their gradients and
-/// with the optimizer's state, and the walk over them. A new one names its state (`Setup::state`) and
-/// overrides `update`.
+/// What optimizers with a formula share: parameters in groups, laid out flat with their gradients
+/// and with the optimizer's state, and the walk over them. A new one names its state
+/// (`Setup::state`) and overrides `update`.
 template <class P>
 class FlatOptimizer : public Optimizer<P> {
  public:
@@ -30,9 +30,9 @@ class FlatOptimizer : public Optimizer<P> {
 
  protected:
   struct Setup {
-    const char* name;                // of the optimizer, for messages
-    std::optional<double> lr;        // none: every step must be given one
-    double momentum;                 // where a step does not say
+    const char* name;          // of the optimizer, for messages
+    std::optional<double> lr;  // none: every step must be given one
+    double momentum;           // where a step does not say
     double weight_decay;
     std::vector<Group> groups;
     std::vector<const char*> state;  // names of what is kept for each element, zero before step 1
@@ -44,7 +44,7 @@ class FlatOptimizer : public Optimizer<P> {
     std::span<const P> gradients;
     std::vector<std::span<P>> state;  // in the order of Setup::state
     double lr, momentum, weight_decay;
-    std::int64_t count;               // how often they were updated, this time included
+    std::int64_t count;  // how often they were updated, this time included
     std::span<const std::shared_ptr<ParameterState<P>>> parameters;  // side by side in the spans
   };
 
@@ -71,9 +71,10 @@ class FlatOptimizer : public Optimizer<P> {
   /// For optimizers that keep no momentum where the options say 0. `option` is where to ask for it.
   [[noreturn, gnu::cold, gnu::noinline]] void throw_no_momentum(double came,
                                                                 const char* option) const {
-    throw StateError(Message(setup_.name, "a step asks for momentum, but there was none at the start")
-                         .fact("came", came)
-                         .hint({"set ", option, ", or cycle_momentum = false in the schedule"}));
+    throw StateError(
+        Message(setup_.name, "a step asks for momentum, but there was none at the start")
+            .fact("came", came)
+            .hint({"set ", option, ", or cycle_momentum = false in the schedule"}));
   }
 
  private:
@@ -91,8 +92,13 @@ class FlatOptimizer : public Optimizer<P> {
     bool updated = false;
     for_each_run(parameters_, alike, [&](const Run<P>& run) {
       const auto& group = setup_.groups[group_of_[run.first]];
-      Update one{run.values, run.gradients, {}, settings.lr * group.lr_scale, momentum,
-                 group.weight_decay.value_or(setup_.weight_decay), updates(run.first) + 1,
+      Update one{run.values,
+                 run.gradients,
+                 {},
+                 settings.lr * group.lr_scale,
+                 momentum,
+                 group.weight_decay.value_or(setup_.weight_decay),
+                 updates(run.first) + 1,
                  {&parameters_[run.first], run.last - run.first}};
       for (auto& flat : state_) {
         one.state.push_back(flat.span().subspan(offsets_[run.first], run.values.size()));

@@ -15,15 +15,15 @@ namespace tinynet::inline TINYNET_ABI::optim {
 /// PyTorch's names and defaults.
 struct GradScalerOptions {
   double init_scale = 65536;
-  double growth_factor = 2;           // times the scale after growth_interval good steps in a row
-  double backoff_factor = 0.5;        // times the scale after a step with an overflow
+  double growth_factor = 2;     // times the scale after growth_interval good steps in a row
+  double backoff_factor = 0.5;  // times the scale after a step with an overflow
   std::int64_t growth_interval = 2000;
-  double min_scale = 1.0 / 65536;     // where backing off ends in an error: it is no overflow then
+  double min_scale = 1.0 / 65536;  // where backing off ends in an error: it is no overflow then
   bool enabled = true;  // false: a scale of 1 and no check, for programs that choose T at run time
 };
 
-/// Loss scaling for float16, whose gradients would become zero (Micikevicius et al. 2018): the loss is
-/// multiplied by a scale that grows as long as no gradient overflows. bfloat16 does not need it.
+/// Loss scaling for float16, whose gradients would become zero (Micikevicius et al. 2018): the loss
+/// is multiplied by a scale that grows as long as no gradient overflows. bfloat16 does not need it.
 ///
 ///     optim::GradScaler scaler;
 ///     scaler.backward(loss);
@@ -38,8 +38,8 @@ class GradScaler {
   explicit GradScaler(const GradScalerOptions& options = {}) : options_(options) {
     require_setting(options.init_scale > 0 && std::isfinite(options.init_scale), "GradScaler",
                     "init_scale", options.init_scale, "finite and above 0");
-    require_setting(options.growth_factor > 1, "GradScaler", "growth_factor",
-                    options.growth_factor, "above 1");
+    require_setting(options.growth_factor > 1, "GradScaler", "growth_factor", options.growth_factor,
+                    "above 1");
     require_setting(options.backoff_factor > 0 && options.backoff_factor < 1, "GradScaler",
                     "backoff_factor", options.backoff_factor, "above 0 and below 1");
     require_setting(options.growth_interval >= 1, "GradScaler", "growth_interval",
@@ -77,9 +77,8 @@ class GradScaler {
     if (!options_.enabled) return;
     const auto factor = static_cast<P>(1 / scale_.item());
     const auto any = [](std::size_t) { return true; };
-    for_each_run(optimizer.parameters(), any, [&](const Run<P>& run) {
-      finite_ &= kernels::unscale<P>(run.gradients, factor);
-    });
+    for_each_run(optimizer.parameters(), any,
+                 [&](const Run<P>& run) { finite_ &= kernels::unscale<P>(run.gradients, factor); });
   }
 
   /// optimizer.step(settings...), or nothing where a gradient is not finite; then the next scale.
@@ -94,8 +93,8 @@ class GradScaler {
     return finite_;
   }
 
-  /// Calls `f(name, tensor)` for "scale" (double), "growth_tracker" and "skipped" (int64): views, as
-  /// Optimizer::visit_state gives them.
+  /// Calls `f(name, tensor)` for "scale" (double), "growth_tracker" and "skipped" (int64): views,
+  /// as Optimizer::visit_state gives them.
   template <class F>
   void visit_state(F f) const {
     f(std::string("scale"), scale_);

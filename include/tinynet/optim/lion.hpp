@@ -5,8 +5,8 @@
 
 namespace tinynet::inline TINYNET_ABI::optim {
 
-/// The paper's defaults. Every element moves by lr in each step, so lr is three to ten times smaller
-/// than AdamW's, and weight_decay as much larger.
+/// The paper's defaults. Every element moves by lr in each step, so lr is three to ten times
+/// smaller than AdamW's, and weight_decay as much larger.
 struct LionOptions {
   double lr = 1e-4;
   double beta1 = 0.9;   // of the mean that is stepped along; a schedule's momentum replaces it
@@ -35,8 +35,12 @@ class Lion : public FlatOptimizer<P> {
                     "at least 0 and below 1");
     require_setting(o.beta2 >= 0 && o.beta2 < 1, "Lion", "beta2", o.beta2,
                     "at least 0 and below 1");
-    return {.name = "Lion", .lr = o.lr, .momentum = o.beta1, .weight_decay = o.weight_decay,
-            .groups = o.groups, .state = {"exp_avg"}};
+    return {.name = "Lion",
+            .lr = o.lr,
+            .momentum = o.beta1,
+            .weight_decay = o.weight_decay,
+            .groups = o.groups,
+            .state = {"exp_avg"}};
   }
 
   void update(const typename FlatOptimizer<P>::Update& run) override {

@@ -39,7 +39,7 @@ inline LookaheadOptions airbench_lookahead(std::int64_t total_steps) {
 ///
 ///     optim::Lookahead lookahead(optim::Sgd(nn::parameters(model), {.lr = 0.1}), {.k = 5});
 ///     ...
-///     lookahead.use_slow_weights();   // before the test, where training did not end at a k-th step
+///     lookahead.use_slow_weights();   // before the test: the last step need not be a k-th one
 ///
 /// The slow weights begin as the values before the first step. Tensors in `buffers` are averaged in
 /// the same way: nn::buffers(model) for the running statistics of batch norm.
@@ -49,8 +49,10 @@ class Lookahead : public Optimizer<P> {
   template <class Inner>
   explicit Lookahead(Inner inner, LookaheadOptions options = {},
                      std::vector<Tensor<P>> buffers = {})
-      : inner_(std::make_unique<Inner>(std::move(inner))), options_(std::move(options)),
-        slow_(Tensor<P>::zeros({inner_->parameters().elements()})), buffers_(std::move(buffers)) {
+      : inner_(std::make_unique<Inner>(std::move(inner))),
+        options_(std::move(options)),
+        slow_(Tensor<P>::zeros({inner_->parameters().elements()})),
+        buffers_(std::move(buffers)) {
     require_setting(options_.k >= 1, "Lookahead", "k", static_cast<double>(options_.k),
                     "1 or more");
     require_alpha(options_.alpha);

@@ -59,9 +59,8 @@ class MultiOptimizer : public Optimizer<P> {
     bool updated = false;
     for (const auto& part : parts_) {
       const auto& list = part->parameters();
-      if (std::none_of(list.begin(), list.end(), [](const auto& state) {
-            return state->trainable && state->has_gradient;
-          })) {
+      if (std::none_of(list.begin(), list.end(),
+                       [](const auto& state) { return state->trainable && state->has_gradient; })) {
         continue;
       }
       part->step({.lr = part == parts_[0] ? settings.lr : *part->lr() * factor,

@@ -43,8 +43,8 @@ struct MuonOptions {
 
 /// Momentum, orthogonalised by Newton-Schulz iterations (Jordan et al. 2024): every direction of a
 /// weight matrix is moved alike. For weights of linear layers and convolutions, a convolution's
-/// [oc, kh, kw, ic] read as a matrix [oc, kh * kw * ic]; StateError for parameters with one axis, which
-/// are another optimizer's (see split):
+/// [oc, kh, kw, ic] read as a matrix [oc, kh * kw * ic]; StateError for parameters with one axis,
+/// which are another optimizer's (see split):
 ///
 ///     m = momentum * m + gradient
 ///     u = orthogonal(nesterov ? gradient + momentum * m : m)
@@ -80,8 +80,12 @@ class Muon : public FlatOptimizer<P> {
     for (const double c : o.ns_coefficients) {
       require_setting(std::isfinite(c), "Muon", "ns_coefficients", c, "finite numbers");
     }
-    return {.name = "Muon", .lr = o.lr, .momentum = o.momentum, .weight_decay = o.weight_decay,
-            .groups = o.groups, .state = {"momentum_buffer"}};
+    return {.name = "Muon",
+            .lr = o.lr,
+            .momentum = o.momentum,
+            .weight_decay = o.weight_decay,
+            .groups = o.groups,
+            .state = {"momentum_buffer"}};
   }
 
   void update(const typename FlatOptimizer<P>::Update& run) override {

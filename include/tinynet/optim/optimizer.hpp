@@ -16,8 +16,8 @@ namespace tinynet::inline TINYNET_ABI::optim {
 ///
 /// As in PyTorch, a parameter that got no gradient since the last step is left alone, its momentum
 /// too. Unlike there, a step uses the gradients up: the next backward pass overwrites them, and
-/// there is no zero_grad to forget. Several backward passes before one step add up; for the mean over
-/// them, weigh each: loss.backward(1.0 / passes).
+/// there is no zero_grad to forget. Several backward passes before one step add up; for the mean
+/// over them, weigh each: loss.backward(1.0 / passes).
 template <class P>
 class Optimizer {
  public:
@@ -51,8 +51,8 @@ class Optimizer {
   /// What is trained: without the parameters that were frozen at the start.
   virtual const ParameterList<P>& parameters() const = 0;
 
-  /// Calls `f(name, tensor)` for everything that a checkpoint must hold: counters in int64, the rest
-  /// in P. The tensors are views: writing to them restores a checkpoint.
+  /// Calls `f(name, tensor)` for everything that a checkpoint must hold: counters in int64, the
+  /// rest in P. The tensors are views: writing to them restores a checkpoint.
   template <class F>
   void visit_state(F f) const {
     visit({std::ref(f), std::ref(f)});

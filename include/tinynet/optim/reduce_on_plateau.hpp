@@ -17,15 +17,15 @@ enum class Goal { minimize, maximize };
 
 /// PyTorch's names and defaults, but that lr is needed.
 struct ReduceOnPlateauOptions {
-  Required<double> lr;                // to begin with
+  Required<double> lr;  // to begin with
   Goal goal = Goal::minimize;
-  double factor = 0.1;                // times lr on a plateau
-  std::int64_t patience = 10;         // updates without improvement that are let pass
-  double threshold = 1e-4;            // an improvement is larger than this
-  bool relative_threshold = true;     // as a share of the best so far
-  std::int64_t cooldown = 0;          // updates after a reduction that are not counted
+  double factor = 0.1;             // times lr on a plateau
+  std::int64_t patience = 10;      // updates without improvement that are let pass
+  double threshold = 1e-4;         // an improvement is larger than this
+  bool relative_threshold = true;  // as a share of the best so far
+  std::int64_t cooldown = 0;       // updates after a reduction that are not counted
   double min_lr = 0;
-  double eps = 1e-8;                  // a reduction by no more than this is not made
+  double eps = 1e-8;  // a reduction by no more than this is not made
 };
 
 /// Lowers the learning rate when a metric stops getting better: PyTorch's ReduceLROnPlateau. Not a
@@ -84,8 +84,8 @@ class ReduceOnPlateau {
     return true;
   }
 
-  /// Calls `f(name, tensor)` for "lr", "best" (double), "bad_updates" and "cooldown" (int64): views,
-  /// as Optimizer::visit_state gives them.
+  /// Calls `f(name, tensor)` for "lr", "best" (double), "bad_updates" and "cooldown" (int64):
+  /// views, as Optimizer::visit_state gives them.
   template <class F>
   void visit_state(F f) const {
     f(std::string("lr"), lr_);

@@ -8,7 +8,7 @@ namespace tinynet::inline TINYNET_ABI::optim {
 /// PyTorch's names and defaults.
 struct RmsPropOptions {
   double lr = 0.01;
-  double alpha = 0.99;      // of the running mean of the gradient's square
+  double alpha = 0.99;  // of the running mean of the gradient's square
   double eps = 1e-8;
   double momentum = 0;
   bool centered = false;    // divides by the deviation of the gradient, not by its size
@@ -43,8 +43,12 @@ class RmsProp : public FlatOptimizer<P> {
     std::vector<const char*> state{"square_avg"};
     if (o.momentum > 0) state.push_back("momentum_buffer");
     if (o.centered) state.push_back("grad_avg");
-    return {.name = "RmsProp", .lr = o.lr, .momentum = o.momentum,
-            .weight_decay = o.weight_decay, .groups = o.groups, .state = state};
+    return {.name = "RmsProp",
+            .lr = o.lr,
+            .momentum = o.momentum,
+            .weight_decay = o.weight_decay,
+            .groups = o.groups,
+            .state = state};
   }
 
   void update(const typename FlatOptimizer<P>::Update& run) override {

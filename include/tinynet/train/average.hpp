@@ -39,8 +39,8 @@ class WeightAverage {
   /// Gives a model the mean. Throws StateError before the first `add`.
   void copy_to(const nn::Members& model) {
     if (total_ == 0) {
-      throw StateError(Message("WeightAverage", "there is nothing to average")
-                           .hint("call add(model) first"));
+      throw StateError(
+          Message("WeightAverage", "there is nothing to average").hint("call add(model) first"));
     }
     weights_.copy_to(model);
   }
@@ -54,8 +54,8 @@ class WeightAverage {
 /// "ema." for the averages in them.
 ///
 ///     train::average_files({"a/model.safetensors", "b/model.safetensors"}, model);
-inline void average_files(const std::vector<std::filesystem::path>& files,
-                          const nn::Members& model, const std::string& prefix = "") {
+inline void average_files(const std::vector<std::filesystem::path>& files, const nn::Members& model,
+                          const std::string& prefix = "") {
   if (files.empty()) throw StateError(Message("average_files", "there is no file"));
   nn::read_state(io::Safetensors::open(files[0]), model, prefix);
   WeightAverage mean(model);

@@ -30,8 +30,8 @@ class EarlyStopping {
       : options_(options), weights_(model) {
     const auto patience = static_cast<double>(options.patience);
     optim::require_setting(patience >= 1, "EarlyStopping", "patience", patience, "1 or more");
-    optim::require_setting(options.min_delta >= 0, "EarlyStopping", "min_delta",
-                           options.min_delta, "0 or more");
+    optim::require_setting(options.min_delta >= 0, "EarlyStopping", "min_delta", options.min_delta,
+                           "0 or more");
     constexpr double infinity = std::numeric_limits<double>::infinity();
     *best_.data() = options.goal == optim::Goal::minimize ? infinity : -infinity;
   }
@@ -45,8 +45,8 @@ class EarlyStopping {
   /// Whether the last update was the best one.
   bool improved() const { return best_update() >= 0 && best_update() == updates_.item() - 1; }
 
-  /// Takes the metric of an epoch, keeps the weights if it is the best, and returns whether it is time
-  /// to stop. NaN is no improvement.
+  /// Takes the metric of an epoch, keeps the weights if it is the best, and returns whether it is
+  /// time to stop. NaN is no improvement.
   bool update(double metric, const nn::Members& model) {
     const bool better = options_.goal == optim::Goal::minimize
                             ? metric < best() - options_.min_delta

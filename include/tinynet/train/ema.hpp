@@ -12,14 +12,14 @@
 namespace tinynet::inline TINYNET_ABI::train {
 
 struct EmaOptions {
-  double decay = 0.999;  // of the average in each update, below 1: it looks back 1 / (1 - decay) steps
-  bool warm_up = true;   // min(decay, (1 + t) / (10 + t)) at update t, so that the average of a short
-                         // training does not remember its beginning
+  double decay = 0.999;  // of the average in each update: it looks back about 1 / (1 - decay) steps
+  /// min(decay, (1 + t) / (10 + t)) at update t: a short training then forgets its beginning.
+  bool warm_up = true;
 };
 
 /// A running mean of a model's weights, which often tests better than the weights (Polyak and
-/// Juditsky 1992). The running statistics of batch norm are averaged with them: the mean of the weights
-/// with the statistics of other weights is a broken model.
+/// Juditsky 1992). The running statistics of batch norm are averaged with them: the mean of the
+/// weights with the statistics of other weights is a broken model.
 ///
 ///     train::Ema ema(model, {.decay = 0.998});
 ///     ...optimizer.step(); ema.update(model);      // after every step
@@ -34,8 +34,8 @@ class Ema {
  public:
   explicit Ema(const nn::Members& model, const EmaOptions& options = {})
       : options_(options), weights_(model) {
-    optim::require_setting(options.decay >= 0 && options.decay < 1, "Ema", "decay",
-                           options.decay, "at least 0 and below 1");
+    optim::require_setting(options.decay >= 0 && options.decay < 1, "Ema", "decay", options.decay,
+                           "at least 0 and below 1");
   }
   Ema(Ema&&) noexcept = default;
   Ema& operator=(Ema&&) noexcept = default;
@@ -50,8 +50,8 @@ class Ema {
     return options_.warm_up ? std::min(options_.decay, (1 + t) / (10 + t)) : options_.decay;
   }
 
-  /// average = decay * average + (1 - decay) * value, for each parameter and buffer. Throws StateError
-  /// if the model is another, or while it has the averages.
+  /// average = decay * average + (1 - decay) * value, for each parameter and buffer. Throws
+  /// StateError if the model is another, or while it has the averages.
   void update(const nn::Members& model) {
     require_apart("update");
     const double d = decay();
@@ -69,8 +69,8 @@ class Ema {
     weights_.copy_to(model);
   }
 
-  /// Exchanges the model's values for the averages; its destructor exchanges them back. Neither model
-  /// nor Ema may be moved or destroyed meanwhile.
+  /// Exchanges the model's values for the averages; its destructor exchanges them back. Neither
+  /// model nor Ema may be moved or destroyed meanwhile.
   class Swap {
    public:
     Swap(Ema& ema, nn::Members model) : ema_(ema), model_(std::move(model)) {

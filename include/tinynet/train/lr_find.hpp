@@ -16,8 +16,8 @@
 #include <tinynet/optim/optimizer.hpp>
 #include <tinynet/train/weights.hpp>
 
-/// The range test for learning rates (Smith 2017): train for some steps while the learning rate grows
-/// by a factor each, and look where the loss falls fastest.
+/// The range test for learning rates (Smith 2017): train for some steps while the learning rate
+/// grows by a factor each, and look where the loss falls fastest.
 namespace tinynet::inline TINYNET_ABI::train {
 
 struct LrFindOptions {
@@ -54,8 +54,7 @@ class LrSweep {
     check(o.start_lr > 0 && std::isfinite(o.start_lr), "start_lr", o.start_lr, "above 0");
     check(o.end_lr > o.start_lr && std::isfinite(o.end_lr), "end_lr", o.end_lr, "above start_lr");
     check(o.steps >= 2, "steps", static_cast<double>(o.steps), "2 or more");
-    check(o.smoothing >= 0 && o.smoothing < 1, "smoothing", o.smoothing,
-          "at least 0 and below 1");
+    check(o.smoothing >= 0 && o.smoothing < 1, "smoothing", o.smoothing, "at least 0 and below 1");
     check(o.diverged > 1, "diverged", o.diverged, "above 1");
   }
 
@@ -131,10 +130,9 @@ class Untouched {
 
 }  // namespace detail
 
-/// The test for any training step: `backward(step)` runs a forward and a backward pass and returns the
-/// loss. Leaves model and optimizer as they were, also where it throws.
-template <class P, class Backward>
-requires std::invocable<Backward&, std::int64_t>
+/// The test for any training step: `backward(step)` runs a forward and a backward pass and returns
+/// the loss. Leaves model and optimizer as they were, also where it throws.
+template <class P, std::invocable<std::int64_t> Backward>
 LrCurve lr_find(const nn::Members& model, optim::Optimizer<P>& optimizer, Backward backward,
                 const LrFindOptions& options = {}) {
   detail::LrSweep sweep(options);

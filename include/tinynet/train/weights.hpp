@@ -11,9 +11,9 @@
 
 namespace tinynet::inline TINYNET_ABI::train {
 
-/// The values of all parameters and buffers of a model, apart from it and under its names: its state
-/// at some time, or a mean of several. Lists them as the model does, so that nn::save, nn::load,
-/// nn::write_state and nn::copy_values take it in the model's place.
+/// The values of all parameters and buffers of a model, apart from it and under its names: its
+/// state at some time, or a mean of several. Lists them as the model does, so that nn::save,
+/// nn::load, nn::write_state and nn::copy_values take it in the model's place.
 ///
 ///     train::Weights before(model);
 ///     ...
@@ -23,8 +23,11 @@ class Weights {
   /// A copy of the model's values. Throws StateError where a parameter has none yet.
   explicit Weights(const nn::Members& model) {
     for (const auto& entry : model.entries()) {
-      std::visit([&](const auto* member) { entries_.push_back({entry.name, copy(*member)}); },
-                 entry.member);
+      std::visit(
+          [&](const auto* member) {
+            entries_.push_back({entry.name, copy(*member)});
+          },
+          entry.member);
     }
   }
 
