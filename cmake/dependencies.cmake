@@ -1,5 +1,5 @@
 # What the library stands on. The source tree and the installed package both read this file, so that
-# OpenMP, zlib and Eigen are looked for where a program is compiled, not where tinynet was installed.
+# OpenMP, zlib, Eigen and stb are looked for where a program is compiled, not where tinynet was installed.
 
 # The package that Debian ships for xsimd 8.1 links an xtl library that does not exist, so tinynet takes
 # the headers and nothing else. A project that brings its own xsimd target is served from that one.
@@ -35,3 +35,13 @@ if(NOT OpenMP_CXX_FOUND)
 endif()
 find_package(ZLIB QUIET)
 find_package(Eigen3 QUIET NO_MODULE)
+
+# stb's headers carry their own code. It is compiled once, into a library of the project that uses it,
+# so that tinynet itself stays a package of headers.
+find_path(STB_INCLUDE_DIR stb_image_write.h PATH_SUFFIXES stb)
+if(STB_INCLUDE_DIR AND NOT TARGET tinynet_stb)
+  add_library(tinynet_stb STATIC EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/stb.cpp)
+  add_library(tinynet::stb ALIAS tinynet_stb)
+  target_include_directories(tinynet_stb SYSTEM PUBLIC ${STB_INCLUDE_DIR})
+  set_target_properties(tinynet_stb PROPERTIES POSITION_INDEPENDENT_CODE ON)
+endif()

@@ -11,6 +11,6 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/tinynet DESTINATION ${CMAKE_INST
         FILES_MATCHING PATTERN "*.hpp")
 write_basic_package_version_file(tinynetConfigVersion.cmake
                                  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
-install(FILES cmake/tinynetConfig.cmake cmake/dependencies.cmake
+install(FILES cmake/tinynetConfig.cmake cmake/dependencies.cmake cmake/stb.cpp
               ${CMAKE_CURRENT_BINARY_DIR}/tinynetConfigVersion.cmake
         DESTINATION ${package_dir})

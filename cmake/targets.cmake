@@ -1,6 +1,7 @@
 # tinynet::tinynet   the library: include folder, C++20, xsimd, threads
 # tinynet::gzip      reads .gz data sets (defines TINYNET_ZLIB); exists where zlib was found
 # tinynet::eigen     for <tinynet/eigen.hpp>; exists where Eigen was found
+# tinynet::image     for <tinynet/io/image.hpp> and what includes it; exists where stb was found
 function(tinynet_add_library name)
   add_library(tinynet_${name} INTERFACE)
   add_library(tinynet::${name} ALIAS tinynet_${name})
@@ -29,4 +30,10 @@ endif()
 if(TARGET Eigen3::Eigen)
   tinynet_add_library(eigen)
   target_link_libraries(tinynet_eigen INTERFACE tinynet_tinynet Eigen3::Eigen)
+endif()
+
+if(TARGET tinynet::stb)
+  tinynet_add_library(image)
+  target_link_libraries(tinynet_image INTERFACE tinynet_tinynet
+                        $<BUILD_INTERFACE:tinynet_stb> $<INSTALL_INTERFACE:$<TARGET_NAME_IF_EXISTS:tinynet::stb>>)
 endif()

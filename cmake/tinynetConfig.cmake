@@ -1,5 +1,5 @@
-# find_package(tinynet)                          tinynet::tinynet
-# find_package(tinynet COMPONENTS gzip eigen)    tinynet::gzip, tinynet::eigen
+# find_package(tinynet)                                tinynet::tinynet
+# find_package(tinynet COMPONENTS gzip eigen image)    tinynet::gzip, tinynet::eigen, tinynet::image
 include("${CMAKE_CURRENT_LIST_DIR}/dependencies.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/tinynetTargets.cmake")
 

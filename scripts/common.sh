@@ -2,7 +2,7 @@
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Packages for the programs, and what tests, benchmarks and the Clang builds add to them.
-build_packages=(g++ make cmake libxsimd-dev zlib1g-dev libcli11-dev nlohmann-json3-dev)
+build_packages=(g++ make cmake libxsimd-dev zlib1g-dev libstb-dev libcli11-dev nlohmann-json3-dev)
 test_packages=("${build_packages[@]}" doctest-dev libeigen3-dev libbenchmark-dev)
 clang_packages=(clang libomp-dev)
 
