@@ -1,6 +1,7 @@
 #pragma once
 
 #include <tinynet/data/augment.hpp>
+#include <tinynet/data/cifar.hpp>
 #include <tinynet/data/dataset.hpp>
 #include <tinynet/data/fashion_mnist.hpp>
 #include <tinynet/data/idx.hpp>
