@@ -3,6 +3,7 @@
 #include <tinynet/core/buffer.hpp>
 #include <tinynet/core/config.hpp>
 #include <tinynet/core/cpu.hpp>
+#include <tinynet/core/distributions.hpp>
 #include <tinynet/core/error.hpp>
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/core/random.hpp>

@@ -6,4 +6,5 @@
 #include <tinynet/data/fashion_mnist.hpp>
 #include <tinynet/data/idx.hpp>
 #include <tinynet/data/loader.hpp>
+#include <tinynet/data/mix.hpp>
 #include <tinynet/data/normalize.hpp>

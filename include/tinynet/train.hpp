@@ -1,6 +1,7 @@
 #pragma once
 
 #include <tinynet/train/average.hpp>
+#include <tinynet/train/batch.hpp>
 #include <tinynet/train/checkpoint.hpp>
 #include <tinynet/train/early_stopping.hpp>
 #include <tinynet/train/ema.hpp>

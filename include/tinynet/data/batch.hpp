@@ -9,6 +9,7 @@
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/core/scratch.hpp>
 #include <tinynet/data/augment.hpp>
+#include <tinynet/data/collage.hpp>
 #include <tinynet/data/dataset.hpp>
 #include <tinynet/data/normalize.hpp>
 #include <tinynet/kernels/layout.hpp>
@@ -22,18 +23,50 @@ struct Batch {
   Tensor<std::int32_t> labels;        // [n]
   std::vector<std::int64_t> samples;  // their places in the loader's data set
   std::int64_t index = 0;             // of this batch in its epoch
+  Tensor<param_t<T>> targets = {};    // [n, classes], sums of one; empty if nothing was mixed
 
   std::int64_t size() const { return labels.size(); }
 };
 
-/// Turns samples of a data set into batches: copies, augments, normalises.
+/// Which draw of a transform an image gets.
+struct Draw {
+  std::uint64_t seed = 1;
+  std::int64_t epoch = 0;
+  std::int64_t view = 0;  // of several in one epoch
+};
+
+/// Copies sample `i` and transforms it as a loader with that seed does.
+inline void draw_sample(std::span<std::uint8_t> pixels, const Dataset& dataset, std::int64_t i,
+                        const Transform& transform, const Draw& draw) {
+  const auto source = dataset.image(i);
+  std::copy(source.begin(), source.end(), pixels.begin());
+  if (!transform) return;
+  const auto size = dataset.image_shape();
+  const auto row = dataset.row(i);
+  Image image{pixels, size[0], size[1], size[2], dataset.label(i), row, draw.epoch};
+  auto key = random::Key{draw.seed}.fold("augment");
+  key = key.fold(static_cast<std::uint64_t>(draw.epoch)).fold(static_cast<std::uint64_t>(row));
+  if (draw.view > 0) key = key.fold(static_cast<std::uint64_t>(draw.view));
+  random::Generator generator(key);
+  transform(image, generator);
+}
+
+/// What happens to samples on their way into a batch.
+struct BatchOptions {
+  Transform augment = {};        // none: images as they are
+  Mix mix = {};                  // of the images of a batch, augmented; none: not mixed
+  Normalization normalize = {};  // none: bytes scaled to [0, 1]
+  std::int64_t views = 1;        // copies of each sample, each augmented by itself
+  std::uint64_t seed = 1;        // of augmentation and mixing
+};
+
+/// Turns samples of a data set into batches: copies, augments, normalises, mixes.
 template <Scalar T>
 class BatchMaker {
  public:
   /// Throws ShapeError if the normalization does not fit the channels.
-  BatchMaker(Dataset dataset, Transform augment, const Normalization& normalization,
-             random::Key key)
-      : dataset_(std::move(dataset)), augment_(std::move(augment)), key_(key) {
+  BatchMaker(Dataset dataset, BatchOptions options)
+      : dataset_(std::move(dataset)), options_(std::move(options)) {
     const auto channels = static_cast<std::size_t>(dataset_.image_shape()[2]);
     const auto values = [&](const std::vector<float>& given, float without) {
       if (given.empty()) return std::vector<param_t<T>>(channels, without);
@@ -42,8 +75,8 @@ class BatchMaker {
                            .fact("expected", channels)
                            .fact("came", given.size(), dataset_.name()));
     };
-    mean_ = values(normalization.mean, 0);
-    deviation_ = values(normalization.deviation, 1);
+    mean_ = values(options_.normalize.mean, 0);
+    deviation_ = values(options_.normalize.deviation, 1);
     for (std::size_t c = 0; c < channels; ++c) {
       if (deviation_[c] > 0) continue;
       throw ShapeError(Message("normalize", "needs deviations above zero")
@@ -53,36 +86,41 @@ class BatchMaker {
 
   const Dataset& dataset() const { return dataset_; }
 
-  /// A batch with storage for up to `count` samples.
+  /// A batch with storage for the views of up to `count` samples.
   Batch<T> allocate(std::int64_t count) const {
-    Batch<T> batch{Tensor<T>(shape(count)), Tensor<std::int32_t>({count}), {}, 0};
+    count *= options_.views;
+    Batch<T> batch{Tensor<T>(shape(count)), Tensor<std::int32_t>({count}), {}};
     batch.samples.reserve(static_cast<std::size_t>(count));
     return batch;
   }
 
-  /// Replaces the contents of an allocated batch.
-  void fill(Batch<T>& batch, std::span<const std::int64_t> samples, std::int64_t epoch) const {
-    const auto count = std::ssize(samples);
+  /// Replaces the contents of an allocated batch, `index` in its epoch: the views of the first
+  /// sample, those of the second, and so on.
+  void fill(Batch<T>& batch, std::span<const std::int64_t> samples, std::int64_t epoch,
+            std::int64_t index) const {
+    const auto views = options_.views, count = std::ssize(samples) * views;
     batch.images = writable(batch.images, shape(count));
     batch.labels = writable(batch.labels, {count});
-    batch.samples.assign(samples.begin(), samples.end());
+    batch.index = index;
+    batch.targets = {};
+    batch.samples.clear();
+    for (const auto sample : samples) batch.samples.insert(batch.samples.end(), views, sample);
     const auto pixels = dataset_.image_shape().elements();
     constexpr std::int64_t grain = 8;  // images; enough work to be worth handing to a thread
     parallel_ranges(count, grain, [&](Range range) {
       Scratch scratch;
       const auto bytes = scratch.take<std::uint8_t>(range.size() * pixels);
       for (auto i = range.begin; i < range.end; ++i) {
-        const auto sample = samples[static_cast<std::size_t>(i)];
-        const auto image = dataset_.image(sample);
-        const auto copy =
-            bytes.subspan(static_cast<std::size_t>((i - range.begin) * pixels), image.size());
-        std::copy(image.begin(), image.end(), copy.begin());
-        if (augment_) augment(copy, sample, epoch);
+        const auto sample = batch.samples[static_cast<std::size_t>(i)];
+        const auto at = static_cast<std::size_t>((i - range.begin) * pixels);
+        draw_sample(bytes.subspan(at, static_cast<std::size_t>(pixels)), dataset_, sample,
+                    options_.augment, {options_.seed, epoch, i % views});
         batch.labels.data()[i] = dataset_.label(sample);
       }
       const std::span<T> images(batch.images.data() + range.begin * pixels, bytes.size());
       kernels::normalise<T>(images, bytes, mean_, deviation_, std::ssize(mean_));
     });
+    if (options_.mix) mix(batch, epoch);
   }
 
  private:
@@ -98,18 +136,20 @@ class BatchMaker {
     return Tensor<U>(tensor.buffer(), 0, shape);
   }
 
-  void augment(std::span<std::uint8_t> pixels, std::int64_t sample, std::int64_t epoch) const {
-    const auto size = dataset_.image_shape();
-    const auto row = dataset_.row(sample);
-    Image image{pixels, size[0], size[1], size[2], dataset_.label(sample), row, epoch};
-    const auto key = key_.fold(static_cast<std::uint64_t>(epoch));
-    random::Generator generator(key.fold(static_cast<std::uint64_t>(row)));
-    augment_(image, generator);
+  void mix(Batch<T>& batch, std::int64_t epoch) const {
+    const auto key = random::Key{options_.seed}.fold("mix").fold(static_cast<std::uint64_t>(epoch));
+    random::Generator generator(key.fold(static_cast<std::uint64_t>(batch.index)));
+    const auto image = dataset_.image_shape();
+    const auto collage = options_.mix(image, generator);
+    if (collage.layers.empty()) return;
+    require_collage(collage, image);
+    mix_images(batch.images, collage);
+    batch.targets =
+        mixed_targets<param_t<T>>(batch.labels, std::ssize(dataset_.classes()), collage, image);
   }
 
   Dataset dataset_;
-  Transform augment_;
-  random::Key key_;
+  BatchOptions options_;
   std::vector<param_t<T>> mean_, deviation_;  // a value for each channel
 };
 

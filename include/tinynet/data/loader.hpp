@@ -23,8 +23,14 @@ struct LoaderOptions {
   bool shuffle = true;           // a new order each epoch
   bool drop_last = false;        // leaves out a last batch that is not full
   Transform augment = {};        // none: images as they are
+  Mix mix = {};                  // of the images of a batch (data/mix.hpp); none: not mixed
   Normalization normalize = {};  // none: bytes scaled to [0, 1]
-  std::uint64_t seed = 1;        // of order and augmentation
+  /// Copies of each sample in its batch, each augmented by itself (Fort, Brock, Pascanu, De, Smith
+  /// 2021, arXiv 2105.13343). A batch grows with them, to views * batch_size images, or it stays as
+  /// large as it was and takes fewer samples, batch_size / views.
+  std::int64_t views = 1;
+  bool growing_batch = true;
+  std::uint64_t seed = 1;  // of order, augmentation and mixing
   /// Batches that a thread makes ahead; 0: no thread, the training threads make them. Left out: 2
   /// where a core is to spare, else 0.
   std::optional<int> prefetch = {};
@@ -44,8 +50,8 @@ class Loader {
   /// Throws ShapeError for options that make no sense, DataError for a data set without samples.
   explicit Loader(Dataset dataset, LoaderOptions options = {})
       : options_(std::move(options)),
-        maker_(std::move(dataset), options_.augment, options_.normalize,
-               random::Key{options_.seed}.fold("augment")) {
+        maker_(std::move(dataset), {options_.augment, options_.mix, options_.normalize,
+                                    options_.views, options_.seed}) {
     check();
   }
 
@@ -53,14 +59,24 @@ class Loader {
   const LoaderOptions& options() const { return options_; }
   /// The number of batches in an epoch.
   std::int64_t batches() const {
-    const auto size = options_.batch_size;
+    const auto size = samples_in_batch();
     return dataset().size() / size + (!options_.drop_last && dataset().size() % size ? 1 : 0);
   }
-  /// The batches of epoch `e` from `first` on, to be walked once. Its storage is allocated here and
-  /// given back at its end; leaving the loop early is fine.
-  Epoch epoch(std::int64_t e = 0, std::int64_t first = 0) const { return Epoch(*this, e, first); }
+  /// The batches of epoch `e` from batch `first` on, to be walked once. Its storage is allocated here
+  /// and given back at its end; leaving the loop early is fine, and `first` goes on where that was.
+  Epoch epoch(std::int64_t e = 0, std::int64_t first = 0) const {
+    if (first < 0 || first > batches()) {
+      throw ShapeError(
+          Message("loader", {"no batch ", first}).fact("epoch", {batches(), " batches"}));
+    }
+    return Epoch(*this, e, first);
+  }
 
  private:
+  std::int64_t samples_in_batch() const {
+    return options_.growing_batch ? options_.batch_size : options_.batch_size / options_.views;
+  }
+
   void check() const {
     const auto fail = [&](const Text& what, std::int64_t came) {
       throw ShapeError(Message("loader", what)
@@ -73,6 +89,11 @@ class Loader {
                           .hint("look at the subset, split or limit that was taken of it"));
     }
     if (options_.batch_size <= 0) fail("batch_size must be at least 1", options_.batch_size);
+    if (options_.views < 1) fail("views must be at least 1", options_.views);
+    if (!options_.growing_batch && options_.batch_size % options_.views != 0) {
+      fail({"views must divide a batch_size that does not grow, ", options_.batch_size},
+           options_.views);
+    }
     if (options_.prefetch.value_or(0) < 0) fail("prefetch must be at least 0", *options_.prefetch);
     if (batches() == 0) {
       fail("no batch is full, and drop_last leaves out those that are not", options_.batch_size);
@@ -86,7 +107,7 @@ class Loader {
     const int ahead = options_.prefetch.value_or(core_to_spare ? 2 : 0);
     std::vector<Batch<T>> batches;
     for (int i = 0; i < ahead + 1; ++i) {
-      batches.push_back(maker_.allocate(std::min(options_.batch_size, dataset().size())));
+      batches.push_back(maker_.allocate(std::min(samples_in_batch(), dataset().size())));
     }
     return batches;
   }
@@ -141,15 +162,12 @@ class Loader<T>::Epoch {
       : maker_(loader.maker_),
         order_(loader.order(epoch)),
         batches_(
-            loader.ring(), std::max<std::int64_t>(loader.batches() - first, 0),
-            [this, epoch, first, size = loader.options().batch_size](auto& batch,
-                                                                     std::int64_t made) {
-              const auto index = first + made;
+            loader.ring(), loader.batches() - first,
+            [this, epoch, first, size = loader.samples_in_batch()](auto& batch, std::int64_t i) {
               const std::span<const std::int64_t> order = order_.span();
-              const auto begin = static_cast<std::size_t>(index * size);
+              const auto begin = static_cast<std::size_t>((first + i) * size);
               const auto count = std::min(static_cast<std::size_t>(size), order.size() - begin);
-              maker_.fill(batch, order.subspan(begin, count), epoch);
-              batch.index = index;
+              maker_.fill(batch, order.subspan(begin, count), epoch, first + i);
             }) {}
 
   const BatchMaker<T> maker_;  // a copy: the epoch may outlive its loader

@@ -11,6 +11,7 @@
 #include <tinynet/core/trace.hpp>
 #include <tinynet/optim/optimizer.hpp>
 #include <tinynet/optim/schedule.hpp>
+#include <tinynet/train/batch.hpp>
 #include <tinynet/train/evaluate.hpp>
 #include <tinynet/train/non_finite.hpp>
 #include <tinynet/train/progress.hpp>
@@ -76,7 +77,7 @@ void note_slow_precision() {
 ///     for (const auto& batch : loader.epoch(e)) {
 ///       Tape tape;
 ///       auto ctx = Context::training(tape, key.fold(optimizer.steps()));
-///       const auto loss = ops::cross_entropy(model(batch.images, ctx), batch.labels, {}, ctx);
+///       const auto loss = train::cross_entropy(model(batch.images, ctx), batch, {}, ctx);
 ///       loss.backward();
 ///       optimizer.step(schedule(optimizer.steps()));
 ///     }
@@ -91,8 +92,7 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
   for (auto epoch = options.first_epoch; epoch < options.epochs; ++epoch) {
     EpochResult result;
     result.epoch = epoch;
-    Mean loss;
-    Accuracy accuracy;
+    Mean loss, accuracy;
     progress.begin(epoch);
     const auto first_batch = epoch == options.first_epoch ? options.first_batch : 0;
     for (const auto& batch : loader.epoch(epoch, first_batch)) {
@@ -101,7 +101,7 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
       Tape tape;
       auto ctx = Context::training(tape, key);
       const auto logits = model(Variable<T>(batch.images), ctx);
-      const auto mean = ops::cross_entropy(logits, batch.labels, options.loss, ctx);
+      const auto mean = cross_entropy(logits, batch, options.loss, ctx);
       const double value = mean.item();
       if (!std::isfinite(value)) {
         std::optional<NonFinite> found;
@@ -119,14 +119,14 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
         optimizer.step();
       }
       loss.add(value, static_cast<double>(batch.size()));
-      accuracy.add(count_correct(logits, batch.labels), batch.size());
+      accuracy.add(train::accuracy(logits, batch), static_cast<double>(batch.size()));
+      result.samples += batch.size();
       progress.step({{"loss", loss.value()}, {"acc", accuracy.value()}});
       if (options.on_step && !options.on_step({epoch, batch.index, value})) return history;
     }
     result.loss = loss.value();
     result.accuracy = accuracy.value();
     result.seconds = progress.seconds();
-    result.samples = accuracy.total();
     const Metric seen_loss{"loss", result.loss}, seen_accuracy{"acc", result.accuracy};
     if (options.validation) {
       result.validation = evaluate(model, *options.validation);
