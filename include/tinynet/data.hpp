@@ -8,3 +8,5 @@
 #include <tinynet/data/loader.hpp>
 #include <tinynet/data/mix.hpp>
 #include <tinynet/data/normalize.hpp>
+#include <tinynet/data/preview.hpp>
+#include <tinynet/data/statistics.hpp>

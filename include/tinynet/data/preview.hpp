@@ -30,11 +30,10 @@ inline Tensor<std::uint8_t> contact_sheet(const Tensor<std::uint8_t>& images,
                          .fact("came", shape));
   }
   if (options.columns < 1 || options.scale < 1 || options.gap < 0) {
-    throw ShapeError(
-        Message("contact_sheet", "columns and scale are 1 or more, gap is 0 or more")
-            .fact("columns", options.columns)
-            .fact("scale", options.scale)
-            .fact("gap", options.gap));
+    throw ShapeError(Message("contact_sheet", "columns and scale are 1 or more, gap is 0 or more")
+                         .fact("columns", options.columns)
+                         .fact("scale", options.scale)
+                         .fact("gap", options.gap));
   }
   const auto n = shape[0], h = shape[1], w = shape[2], c = shape[3], scale = options.scale;
   const auto columns = std::min(options.columns, n), rows = pieces(n, columns);

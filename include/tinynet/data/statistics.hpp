@@ -21,17 +21,17 @@ struct ClassStatistics {
 
 struct DatasetStatistics {
   std::string name;
-  Shape image;              // [h, w, c]
-  std::int64_t count = 0;   // samples
-  Normalization channels;   // as for a class
+  Shape image;             // [h, w, c]
+  std::int64_t count = 0;  // samples
+  Normalization channels;  // as for a class
   std::vector<ClassStatistics> classes;
 };
 
 /// Counts and channel statistics of a data set and of each of its classes. Throws DataError for an
 /// empty data set.
 inline DatasetStatistics statistics(const Dataset& dataset) {
-  DatasetStatistics all{dataset.name(), dataset.image_shape(), dataset.size(),
-                        channel_statistics(dataset), {}};
+  DatasetStatistics all{
+      dataset.name(), dataset.image_shape(), dataset.size(), channel_statistics(dataset), {}};
   std::vector<std::vector<std::int64_t>> members(dataset.classes().size());
   for (std::int64_t i = 0; i < dataset.size(); ++i) {
     members[static_cast<std::size_t>(dataset.label(i))].push_back(i);
@@ -94,7 +94,8 @@ inline Tensor<float> mean_image(const Dataset& dataset) {
     std::snprintf(middle, sizeof middle, "  %7lld  %6.2f%%  ", static_cast<long long>(count),
                   100 * share);
     table += padded(name, widest) + middle;
-    if (count > 0) table += padded(numbers(channels.mean), columns) + "  " + numbers(channels.deviation);
+    if (count > 0)
+      table += padded(numbers(channels.mean), columns) + "  " + numbers(channels.deviation);
     while (table.back() == ' ') table.pop_back();
     table += '\n';
   };
