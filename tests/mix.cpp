@@ -79,7 +79,8 @@ const data::Mix all_of_them = data::one_of_batch(
 TEST_CASE("beta and gamma numbers have the moments of their distributions") {
   constexpr int n = 20000;
   const std::pair<double, double> parameters[] = {{0.2, 0.2}, {1, 1}, {0.3, 0.3}, {2, 5}, {8, 8}};
-  for (const auto& [a, b] : parameters) {
+  for (const auto& pair : parameters) {
+    const double a = pair.first, b = pair.second;
     CAPTURE(a);
     CAPTURE(b);
     auto numbers = generator(3);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <tinynet/data/mix.hpp>
 #include <tinynet/models/cnn.hpp>
 #include <tinynet/optim/sgd.hpp>
 #include <tinynet/train/loop.hpp>
@@ -456,4 +457,31 @@ TEST_CASE("the search for NaN changes nothing") {
   const auto found = train::find_non_finite(model, nn::parameters(model), broken, {1});
   REQUIRE(found.has_value());
   CHECK(found->what == "images");
+}
+
+TEST_CASE("fit trains on mixed batches and views, and says how far it is right") {
+  const auto dataset = halves(256);
+  const auto run = [&](int threads) {
+    const int before = num_threads();
+    set_num_threads(threads);
+    auto model = small_cnn<float>();
+    nn::initialize(model, 1);
+    optim::Sgd optimizer(nn::parameters(model), {.lr = 0.05, .momentum = 0.9});
+    const data::Loader<float> loader(
+        dataset, {.batch_size = 16,
+                  .mix = data::one_of_batch({{0.8f, data::MixUp{.alpha = 1}}, {0.2f, {}}}),
+                  .views = 2});
+    const auto history = train::fit(model, optimizer, loader, {.epochs = 6, .progress = quiet});
+    const auto test = train::evaluate(model, data::Loader<float>(halves(200, 2), {}));
+    set_num_threads(before);
+    return std::pair(history.back(), test);
+  };
+  const auto [last, test] = run(1);
+  CHECK(last.samples == 512);
+  CHECK(test.accuracy > 0.95);
+  // An image that is half of each class is half right at best: the mean of max(share, 1 - share) is
+  // 3/4 where the classes differ.
+  CHECK(last.accuracy > 0.8);
+  CHECK(last.accuracy < 0.97);
+  CHECK(run(2).first.loss == last.loss);
 }

@@ -98,7 +98,7 @@ struct Ricap {
 /// One way to mix, and how often it is taken.
 struct MixChoice {
   float probability = 1;
-  Mix mix;
+  Mix mix = {};  // none: images as they are
 };
 
 /// At most one of several for a batch; what the probabilities leave to one are batches that are not
@@ -116,7 +116,7 @@ inline Mix one_of_batch(std::vector<MixChoice> choices) {
     double left = generator.uniform();
     for (const auto& [probability, mix] : choices) {
       left -= probability;
-      if (left < 0) return mix(image, generator);
+      if (left < 0) return mix ? mix(image, generator) : Collage{};
     }
     return Collage{};
   };
