@@ -7,6 +7,7 @@
 #include <tinynet/core/error.hpp>
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/core/random.hpp>
+#include <tinynet/core/require_setting.hpp>
 #include <tinynet/core/required.hpp>
 #include <tinynet/core/scratch.hpp>
 #include <tinynet/core/simd.hpp>

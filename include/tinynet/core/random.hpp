@@ -95,6 +95,8 @@ class Generator {
   }
   std::uint32_t below(std::uint32_t n) { return random::below(key_, next_++, n); }
   bool chance(float probability) { return uniform() < probability; }
+  /// Names a stream of its own for who draws many numbers.
+  Key key() { return key_.fold(next_++); }
 
  private:
   Key key_;

@@ -57,11 +57,17 @@ batch<A> load_integers_partial(const Integer* p, std::int64_t n) {
   return load_integers<A>(lanes);
 }
 
-/// Stores lanes that hold integers in [0, 65535].
-template <class A>
-void store_integers(std::uint16_t* p, const batch<A>& x) {
+/// Stores lanes that hold integers in the range of `Integer`, or fractions to be cut off.
+template <class A, class Integer>
+void store_integers(Integer* p, const batch<A>& x) {
+  static_assert(is_any_of<Integer, std::uint8_t, std::uint16_t>);
 #if defined(__AVX512F__)
-  if constexpr (std::is_same_v<A, float>) {
+  if constexpr (std::is_same_v<A, float> && sizeof(Integer) == 1) {
+    const auto bytes = _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(x));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+    return;
+  }
+  if constexpr (std::is_same_v<A, float> && sizeof(Integer) == 2) {
     const auto words = _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(x));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), words);
     return;
@@ -71,25 +77,32 @@ void store_integers(std::uint16_t* p, const batch<A>& x) {
     const auto integers = _mm256_cvttps_epi32(x);
     const auto words =
         _mm_packus_epi32(_mm256_castsi256_si128(integers), _mm256_extracti128_si256(integers, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), words);
+    auto* to = reinterpret_cast<__m128i*>(p);
+    if constexpr (sizeof(Integer) == 2) _mm_storeu_si128(to, words);
+    else _mm_storel_epi64(to, _mm_packus_epi16(words, words));
     return;
   }
 #endif
   alignas(64) A lanes[width<A>];
   x.store_aligned(lanes);
-  for (std::int64_t i = 0; i < width<A>; ++i) p[i] = static_cast<std::uint16_t>(lanes[i]);
+  for (std::int64_t i = 0; i < width<A>; ++i) p[i] = static_cast<Integer>(lanes[i]);
 }
 
 /// Stores the first `n` lanes, 0 < n < width.
-template <class A>
-void store_integers_partial(std::uint16_t* p, const batch<A>& x, std::int64_t n) {
+template <class A, class Integer>
+void store_integers_partial(Integer* p, const batch<A>& x, std::int64_t n) {
 #ifdef TINYNET_MASKED_TAILS
   if constexpr (std::is_same_v<A, float>) {
-    _mm512_mask_cvtepi32_storeu_epi16(p, detail::first_lanes(n), _mm512_cvttps_epi32(x));
+    const auto mask = detail::first_lanes(n);
+    if constexpr (sizeof(Integer) == 1) {
+      _mm512_mask_cvtepi32_storeu_epi8(p, mask, _mm512_cvttps_epi32(x));
+    } else {
+      _mm512_mask_cvtepi32_storeu_epi16(p, mask, _mm512_cvttps_epi32(x));
+    }
     return;
   }
 #endif
-  std::uint16_t lanes[width<A>];
+  Integer lanes[width<A>];
   store_integers(lanes, x);
   std::copy_n(lanes, n, p);
 }

@@ -34,8 +34,8 @@ struct FullLanes {
   static auto load_integers(const Integer* p) {
     return simd::load_integers<A>(p);
   }
-  template <class A>
-  static void store_integers(std::uint16_t* p, const simd::batch<A>& x) {
+  template <class A, class Integer>
+  static void store_integers(Integer* p, const simd::batch<A>& x) {
     simd::store_integers(p, x);
   }
 };
@@ -55,8 +55,8 @@ struct PartLanes {
   auto load_integers(const Integer* p) const {
     return simd::load_integers_partial<A>(p, elements);
   }
-  template <class A>
-  void store_integers(std::uint16_t* p, const simd::batch<A>& x) const {
+  template <class A, class Integer>
+  void store_integers(Integer* p, const simd::batch<A>& x) const {
     simd::store_integers_partial(p, x, elements);
   }
 };

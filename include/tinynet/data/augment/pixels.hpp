@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstring>
+
+#include <tinynet/core/scratch.hpp>
+#include <tinynet/core/simd_words.hpp>
+#include <tinynet/data/augment/image.hpp>
+
+/// Pixels as 32-bit words, a channel in each byte from the lowest on: vectors take the channels of
+/// many pixels apart by shifts, which bytes in threes do not allow.
+namespace tinynet::inline TINYNET_ABI::data {
+
+/// The words of `count` pixels of 1 or 3 channels; bytes that no channel needs hold anything.
+inline void to_words(const std::uint8_t* pixels, std::int64_t count, std::int64_t channels,
+                     std::int32_t* words) {
+  if (channels == 1) {
+    for (std::int64_t i = 0; i < count; ++i) words[i] = pixels[i];
+    return;
+  }
+  // Four bytes are copied by one instruction; behind the last pixel the fourth need not exist.
+  for (std::int64_t i = 0; i + 1 < count; ++i) std::memcpy(words + i, pixels + 3 * i, 4);
+  words[count - 1] = 0;
+  std::memcpy(words + count - 1, pixels + 3 * (count - 1), 3);
+}
+
+inline void from_words(const std::int32_t* words, std::int64_t count, std::int64_t channels,
+                       std::uint8_t* pixels) {
+  if (channels == 1) {
+    for (std::int64_t i = 0; i < count; ++i) pixels[i] = static_cast<std::uint8_t>(words[i]);
+    return;
+  }
+  for (std::int64_t i = 0; i + 1 < count; ++i) std::memcpy(pixels + 3 * i, words + i, 4);
+  std::memcpy(pixels + 3 * (count - 1), words + count - 1, 3);
+}
+
+/// Calls `f(red, green, blue)` with the levels of as many pixels as fit a register, 0 to 255, and
+/// stores what it makes of them, with fractions cut off. For three channels.
+template <class F>
+void map_colours(Image& image, F f) {
+  const auto pixels = image.height * image.width;
+  Scratch scratch;
+  const auto words = scratch.take<std::int32_t>(pixels + simd::width<float>);
+  to_words(image.pixels.data(), pixels, 3, words.data());
+  for (std::int64_t i = 0; i < pixels; i += simd::width<float>) {
+    const auto x = simd::load_words(words.data() + i);
+    auto red = simd::byte(x, 0), green = simd::byte(x, 1), blue = simd::byte(x, 2);
+    f(red, green, blue);
+    simd::store_words(words.data() + i,
+                      simd::to_byte(red, 0) | simd::to_byte(green, 1) | simd::to_byte(blue, 2));
+  }
+  from_words(words.data(), pixels, 3, image.pixels.data());
+}
+
+/// PyTorch's weights of a grey level (ITU-R 601).
+template <class X>
+X grey_level(const X& red, const X& green, const X& blue) {
+  return 0.2989f * red + 0.587f * green + 0.114f * blue;
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::data
