@@ -36,8 +36,9 @@ inline void autocontrast(Image& image) {
       low = std::min(low, level), high = std::max(high, level);
     }
     if (low >= high) continue;
-    const auto scale = 255 / static_cast<float>(high - low), from = static_cast<float>(low);
-    look_up(image, level_table([=](float level) { return (level - from) * scale; }), c);
+    const auto range = static_cast<float>(high - low), from = static_cast<float>(low);
+    const auto stretch = [=](float level) { return (level - from) * 255 / range; };
+    look_up(image, level_table(stretch), c);
   }
 }
 

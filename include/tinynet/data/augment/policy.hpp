@@ -42,6 +42,14 @@ struct PolicyRanges {
   int least_bits;                   // of posterize
 };
 
+/// torchvision's: the translation grows with the image.
+inline PolicyRanges rand_augment_ranges(const Image& image) {
+  const auto side = [](std::int64_t pixels) { return 150.0 / 331 * static_cast<double>(pixels); };
+  return {0.3, side(image.width), side(image.height), 30, 0.9, 4};
+}
+/// The wide ranges of TrivialAugment.
+constexpr PolicyRanges trivial_augment_ranges() { return {0.99, 32, 32, 135, 0.99, 2}; }
+
 /// Applies an operation to an image of 1 or 3 channels. `strength` is 0 to 1; a negative one goes to
 /// the other side: shears, translates and rotates that way, takes away what `enhance` would add.
 inline void apply(PolicyOp op, Image& image, double strength, const PolicyRanges& ranges,
@@ -124,8 +132,7 @@ struct RandAugment {
   }
   void operator()(Image& image, random::Generator& generator) const {
     require_grey_or_rgb("rand_augment", image);
-    const auto side = [](std::int64_t pixels) { return 150.0 / 331 * static_cast<double>(pixels); };
-    const PolicyRanges ranges{0.3, side(image.width), side(image.height), 30, 0.9, 4};
+    const auto ranges = rand_augment_ranges(image);
     const auto bins = static_cast<float>(num_magnitude_bins - 1);
     for (int i = 0; i < num_ops; ++i) {
       auto level = magnitude;
@@ -152,10 +159,10 @@ struct TrivialAugment {
   }
   void operator()(Image& image, random::Generator& generator) const {
     require_grey_or_rgb("trivial_augment", image);
-    const PolicyRanges wide{0.99, 32, 32, 135, 0.99, 2};
     const auto bin = generator.below(static_cast<std::uint32_t>(num_magnitude_bins));
     const auto strength = static_cast<double>(bin) / (num_magnitude_bins - 1);
-    detail::apply_any(image, strength, wide, {interpolation, Border::fill, fill}, generator);
+    detail::apply_any(image, strength, trivial_augment_ranges(),
+                      {interpolation, Border::fill, fill}, generator);
   }
 };
 
