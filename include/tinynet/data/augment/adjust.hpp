@@ -42,8 +42,10 @@ inline void adjust_saturation(Image& image, float factor) {
   require_grey_or_rgb("saturation", image);
   if (image.channels == 1) return;
   map_colours(image, [=](auto& red, auto& green, auto& blue) {
-    const auto grey = (1 - factor) * simd::trunc(grey_level(red, green, blue));
-    const auto mix = [&](auto& x) { x = simd::min(simd::max(factor * x + grey, 0.0f), 255.0f); };
+    const auto grey = simd::trunc(grey_level(red, green, blue));
+    const auto mix = [&](auto& x) {  // in this form what is grey stays as it is
+      x = simd::min(simd::max(grey + factor * (x - grey), 0.0f), 255.0f);
+    };
     mix(red), mix(green), mix(blue);
   });
 }

@@ -33,7 +33,7 @@ inline void adjust_sharpness(Image& image, float factor) {
       const auto centre = at(0);
       const auto sum = three(-row) + three(0) + three(row) + 4 * centre;
       const auto smooth = simd::trunc(sum / 13.0f + 0.5f);
-      const auto mixed = factor * centre + (1 - factor) * smooth;
+      const auto mixed = smooth + factor * (centre - smooth);  // what is flat stays as it is
       lanes.store_integers(to + i, simd::min(simd::max(mixed, 0.0f), 255.0f));
     });
   }
