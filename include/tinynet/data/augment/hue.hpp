@@ -48,7 +48,10 @@ inline void shift_hsv(Image& image, float hue, float saturation, float value) {
 
 /// Turns the colour circle by a number of turns (torchvision's adjust_hue, rounded where that cuts
 /// off). A grey image stays as it is.
-inline void adjust_hue(Image& image, float turns) { shift_hsv(image, turns, 0, 0); }
+inline void adjust_hue(Image& image, float turns) {
+  require_grey_or_rgb("hue", image);
+  if (image.channels == 3) shift_hsv(image, turns, 0, 0);
+}
 
 /// Turns the colour circle by up to `amount` turns to either side. Grey images stay as they are.
 struct Hue {
