@@ -2,13 +2,24 @@
 
 #include <tinynet/train/average.hpp>
 #include <tinynet/train/batch.hpp>
+#include <tinynet/train/calibration.hpp>
 #include <tinynet/train/checkpoint.hpp>
+#include <tinynet/train/combine.hpp>
+#include <tinynet/train/compare.hpp>
+#include <tinynet/train/confusion.hpp>
+#include <tinynet/train/diagnosis.hpp>
 #include <tinynet/train/early_stopping.hpp>
 #include <tinynet/train/ema.hpp>
+#include <tinynet/train/ensemble.hpp>
 #include <tinynet/train/evaluate.hpp>
+#include <tinynet/train/history.hpp>
 #include <tinynet/train/interrupt.hpp>
 #include <tinynet/train/loop.hpp>
 #include <tinynet/train/lr_find.hpp>
 #include <tinynet/train/metrics.hpp>
+#include <tinynet/train/predict.hpp>
 #include <tinynet/train/progress.hpp>
+#include <tinynet/train/selection.hpp>
+#include <tinynet/train/table.hpp>
+#include <tinynet/train/test_time_augmentation.hpp>
 #include <tinynet/train/weights.hpp>

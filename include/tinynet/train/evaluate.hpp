@@ -1,36 +1,76 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
+#include <string>
 
-#include <tinynet/data/loader.hpp>
 #include <tinynet/ops/loss.hpp>
-#include <tinynet/train/metrics.hpp>
+#include <tinynet/train/predict.hpp>
 
 namespace tinynet::inline TINYNET_ABI::train {
 
 /// How a model does on a data set.
 struct Evaluation {
-  double loss = 0;           // cross-entropy, mean over the samples
+  double loss = 0;           // cross-entropy (negative log-likelihood), mean over the samples
   double accuracy = 0;       // of the largest logit, 0 to 1
   double low = 0, high = 1;  // its 95 % interval (Wilson)
   std::int64_t correct = 0, total = 0;
 };
 
-/// Runs a model over one epoch of a loader, in evaluation mode and without a tape. The model is
-/// anything that can be called as model(images, ctx) and gives logits [n, classes].
+/// Loss and accuracy of predictions. Throws ShapeError for a label that is no class.
+inline Evaluation evaluate(const Predictions& predictions) {
+  auto ctx = Context::evaluation();
+  const double loss =
+      ops::cross_entropy(Variable<float>(predictions.logits), predictions.labels, {}, ctx).item();
+  const auto total = predictions.size();
+  const auto correct = count_correct(predictions.logits, predictions.labels);
+  const auto [low, high] = wilson(correct, total);
+  return {loss, static_cast<double>(correct) / static_cast<double>(total), low, high, correct,
+          total};
+}
+
+/// Runs a model over one epoch of a loader as `predict` does. To look further than at the accuracy,
+/// keep the predictions:
+///
+///     const auto predictions = train::predict(model, tests);
+///     const auto test = train::evaluate(predictions);
+///     const train::ConfusionMatrix confusion(predictions);
 template <class Model, Scalar T>
 Evaluation evaluate(Model& model, const data::Loader<T>& loader) {
-  Mean loss;
-  Accuracy accuracy;
-  for (const auto& batch : loader.epoch()) {
-    auto ctx = Context::evaluation();
-    const auto logits = model(Variable<T>(batch.images), ctx);
-    loss.add(ops::cross_entropy(logits, batch.labels, {}, ctx).item(),
-             static_cast<double>(batch.size()));
-    accuracy.add(count_correct(logits, batch.labels), batch.size());
+  return evaluate(predict(model, loader));
+}
+
+/// The accuracy of a model that may name k classes: a sample is correct where fewer than k classes
+/// have a larger logit than its label (of equal ones the first counts as larger, as in `argmax`). A
+/// row with a NaN is never correct. Throws ShapeError for a k that is not 1 to classes.
+inline Accuracy top_k(const Predictions& predictions, std::int64_t k) {
+  if (k < 1 || k > predictions.classes()) {
+    throw ShapeError(Message("top_k", "k must be a number of classes")
+                         .fact("expected", {"1 to ", predictions.classes()})
+                         .fact("came", k));
   }
-  const auto [low, high] = wilson(accuracy.correct(), accuracy.total());
-  return {loss.value(), accuracy.value(), low, high, accuracy.correct(), accuracy.total()};
+  std::int64_t correct = 0;
+  for (std::int64_t i = 0; i < predictions.size(); ++i) {
+    const auto row = predictions.row(i);
+    const auto label = static_cast<std::size_t>(predictions.label(i));
+    std::int64_t ahead = 0;
+    for (std::size_t j = 0; j < row.size(); ++j) {
+      ahead += row[j] > row[label] || (row[j] == row[label] && j < label);
+    }
+    correct += ahead < k && predictions.predicted(i) >= 0;
+  }
+  Accuracy accuracy;
+  accuracy.add(correct, predictions.size());
+  return accuracy;
+}
+
+/// "91.20 % (95 % interval 90.63 to 91.74), loss 0.2481"
+inline std::string to_string(const Evaluation& evaluation) {
+  char text[128];
+  std::snprintf(text, sizeof text, "%.2f %% (95 %% interval %.2f to %.2f), loss %.4f",
+                100 * evaluation.accuracy, 100 * evaluation.low, 100 * evaluation.high,
+                evaluation.loss);
+  return text;
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::train

@@ -12,23 +12,13 @@
 #include <tinynet/optim/optimizer.hpp>
 #include <tinynet/optim/schedule.hpp>
 #include <tinynet/train/batch.hpp>
+#include <tinynet/train/diagnosis.hpp>
 #include <tinynet/train/evaluate.hpp>
+#include <tinynet/train/history.hpp>
 #include <tinynet/train/non_finite.hpp>
 #include <tinynet/train/progress.hpp>
 
 namespace tinynet::inline TINYNET_ABI::train {
-
-/// What one epoch came to.
-struct EpochResult {
-  std::int64_t epoch = 0;                     // counted from 0
-  double loss = 0, accuracy = 0;              // on the training batches, while the model changed
-  std::optional<Evaluation> validation = {};  // afterwards
-  std::optional<double> lr = {};              // of the last step, where a schedule gave it
-  double seconds = 0;                         // of the steps
-  std::int64_t samples = 0;                   // trained on
-};
-
-using History = std::vector<EpochResult>;
 
 /// What one step came to, and where the training stands after it.
 struct StepResult {
@@ -44,6 +34,9 @@ struct FitOptions {
   std::optional<optim::Schedule> schedule = {};  // of the step; none: the optimizer's own lr
   ops::CrossEntropyOptions loss = {};
   const data::Loader<T>* validation = nullptr;
+  /// The training images without augmentation: evaluated after each epoch, for the accuracy on batches
+  /// that were augmented, by a model that changed, says little. The gap is named at the end.
+  const data::Loader<T>* clean_training = nullptr;
   std::uint64_t seed = 1;  // of dropout and what else a forward pass draws
   bool check_nan = true;   // a NaN loss names the layer it comes from
   std::function<bool(const StepResult&)> on_step = {};    // after an update; false ends the training
@@ -127,15 +120,24 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
     result.loss = loss.value();
     result.accuracy = accuracy.value();
     result.seconds = progress.seconds();
-    const Metric seen_loss{"loss", result.loss}, seen_accuracy{"acc", result.accuracy};
+    std::vector<Metric> seen{{"loss", result.loss}, {"acc", result.accuracy}};
+    if (options.clean_training) {
+      result.clean = evaluate(model, *options.clean_training);
+      seen.push_back({"clean_acc", result.clean->accuracy});
+    }
     if (options.validation) {
       result.validation = evaluate(model, *options.validation);
-      progress.finish({seen_loss, seen_accuracy, {"val_acc", result.validation->accuracy}});
-    } else {
-      progress.finish({seen_loss, seen_accuracy});
+      seen.push_back({"val_acc", result.validation->accuracy});
     }
+    progress.finish(seen);
     history.push_back(result);
     if (options.on_epoch && !options.on_epoch(result)) break;
+  }
+  if (options.progress.write && !history.empty()) {
+    const auto& last = history.back();
+    if (last.clean && last.validation) {
+      options.progress.write(describe_gap(*last.clean, *last.validation) + "\n");
+    }
   }
   return history;
 }

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include <tinynet/io/safetensors.hpp>
+#include <tinynet/io/safetensors_writer.hpp>
+#include <tinynet/train/combine.hpp>
+#include <tinynet/train/evaluate.hpp>
+
+namespace tinynet::inline TINYNET_ABI::train {
+
+/// Several models as one. A member is what a model said of the samples, so that members need neither
+/// the same type nor to be in memory together:
+///
+///     train::Ensemble ensemble;
+///     for (const auto& path : saved) {
+///       nn::load(model, path);
+///       ensemble.add(train::predict(model, tests));
+///     }
+///     const auto all = train::evaluate(ensemble.predictions());
+class Ensemble {
+ public:
+  explicit Ensemble(Combine how = Combine::probabilities) : combination_(how) {}
+
+  /// Throws StateError for a member that saw other samples than the first.
+  void add(const Predictions& member, double weight = 1) {
+    if (members_ == 0) {
+      first_.labels = member.labels;
+      first_.samples = member.samples;
+    } else if (member.samples != first_.samples) {
+      throw StateError(Message("ensemble", "the members did not see the same samples")
+                           .fact("expected", first_.size(), "samples")
+                           .fact("came", member.size(), "samples, or in another order")
+                           .hint("predict every member with the same loader, without shuffling"));
+    }
+    combination_.add(member.logits, weight);
+    ++members_;
+  }
+
+  std::int64_t size() const { return members_; }
+
+  /// What the members say together. Throws StateError if there are none.
+  Predictions predictions() const {
+    if (members_ == 0) throw StateError(Message("ensemble", "it has no members"));
+    auto result = first_;
+    result.logits = combination_.logits();
+    return result;
+  }
+
+ private:
+  Combination combination_;
+  Predictions first_;  // labels and samples of all
+  std::int64_t members_ = 0;
+};
+
+/// Writes predictions as a safetensors file: members of an ensemble may come from several runs.
+inline void save_predictions(const Predictions& predictions, const std::filesystem::path& path) {
+  io::SafetensorsWriter file;
+  file.add("logits", predictions.logits);
+  file.add("labels", predictions.labels);
+  file.add("samples", Tensor<std::int64_t>::from({predictions.size()}, predictions.samples));
+  file.write(path);
+}
+
+/// Reads them back. Throws DataError where the file holds something else.
+inline Predictions load_predictions(const std::filesystem::path& path) {
+  const auto file = io::Safetensors::open(path);
+  const auto samples = file.read<std::int64_t>("samples");
+  Predictions result{file.read<float>("logits"),
+                     file.read<std::int32_t>("labels"),
+                     {samples.data(), samples.data() + samples.size()}};
+  const auto n = result.size();
+  if (result.logits.shape().axes() != 2 || result.logits.shape()[0] != n || samples.size() != n) {
+    throw DataError(Message("load_predictions", "needs a row of logits for each label")
+                        .fact("file", path.string())
+                        .fact("logits", result.logits.shape())
+                        .fact("labels", result.labels.shape()));
+  }
+  return result;
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::train
