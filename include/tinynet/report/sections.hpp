@@ -188,12 +188,6 @@ inline std::string classes(const Run& run) {
     pairs.push_back({name(pair.label), name(pair.predicted), grouped(pair.count),
                      percent(static_cast<double>(pair.count) / total)});
   }
-  std::string html = "<p>The worst class is " + escape(name(worst.label)) + " with " +
-                     percent(worst.accuracy()) + ".</p>\n<div class=\"grid wide\">\n" +
-                     to_html(bars) + heat_map(matrix, names);
-  html += "<figure><figcaption>Most frequent mistakes</figcaption>\n" + detail::table(pairs, 2) +
-          "</figure>\n";
-
   LineChart calibration{
       "Calibration: expected error " + percent(train::calibration_error(run.test)),
       {.label = "confidence", .percent = true},
@@ -203,7 +197,14 @@ inline std::string classes(const Run& run) {
     if (bin.total == 0) continue;
     calibration.series[0].points.emplace_back(bin.confidence, bin.accuracy());
   }
-  return detail::section("Classes", html + to_html(calibration) + "</div>\n");
+  const auto columns = "<div class=\"stack\">\n" + to_html(bars) +
+                       "<figure><figcaption>Most frequent mistakes</figcaption>\n" +
+                       detail::table(pairs, 2) + "</figure>\n</div>\n<div class=\"stack\">\n" +
+                       heat_map(matrix, names) + to_html(calibration) + "</div>\n";
+  return detail::section("Classes", "<p>The worst class is " + escape(name(worst.label)) +
+                                        " with " + percent(worst.accuracy()) +
+                                        ".</p>\n<div class=\"grid wide\">\n" + columns +
+                                        "</div>\n");
 }
 
 /// The wrong predictions that the model was surest of.

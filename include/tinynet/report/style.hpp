@@ -45,7 +45,7 @@ svg text { fill: var(--soft); font-size: 11px; font-variant-numeric: tabular-num
 svg text.label { fill: var(--faint); } svg text.name { font-size: 11.5px; fill: var(--ink); }
 svg text.value { fill: var(--ink); font-size: 11px; }
 line.grid { stroke: var(--grid); stroke-width: 1; } line.axis { stroke: var(--axis); }
-.line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
+polyline.line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 .line.reference { stroke: var(--axis); stroke-width: 1.5; stroke-dasharray: 4 4; }
 .line.s0 { stroke: var(--s0); } .line.s1 { stroke: var(--s1); } .line.s2 { stroke: var(--s2); }
 .line.s3 { stroke: var(--s3); } .dot { stroke: var(--card); stroke-width: 1.5; }
@@ -67,6 +67,7 @@ th { text-align: right; font-weight: 600; color: var(--soft); font-size: 12.5px;
 td { text-align: right; }
 th, td { padding: 4px 0 4px 14px; border-bottom: 1px solid var(--edge); white-space: nowrap; }
 th.text, td.text { text-align: left; padding-left: 0; padding-right: 14px; }
+td.text { white-space: normal; overflow-wrap: anywhere; }
 tr:last-child td { border-bottom: 0; }
 tr.total td { font-weight: 600; }
 .scroll { overflow-x: auto; }
@@ -83,6 +84,8 @@ pre { margin: 0; white-space: pre-wrap; color: var(--soft); }
 .mistakes div { font-size: 12.5px; line-height: 1.35; overflow-wrap: anywhere; }
 .mistakes img { margin-bottom: 6px; }
 .mistakes b { color: var(--warn); font-weight: 600; } .mistakes small { color: var(--faint); }
+details { margin-top: 12px; }
+.stack { display: grid; gap: 14px; min-width: 0; }
 details summary { cursor: pointer; color: var(--soft); margin-bottom: 8px; }
 footer { margin-top: 40px; color: var(--faint); font-size: 12.5px; }
 @media (max-width: 520px) { .wide, .grid { grid-template-columns: 1fr; } }
