@@ -54,18 +54,17 @@ void quickstart(const Program& program) {
     history.push_back({.epoch = epoch,
                        .loss = loss_mean.value(),
                        .accuracy = accuracy.value(),
+                       .lr = schedule(optimizer.steps() - 1).lr,
                        .seconds = progress.seconds(),
                        .samples = accuracy.total()});
     checkpoint.save(program.checkpoint(), {.epochs = epoch + 1});
   }
   const double seconds = examples::seconds_now() - start;
 
-  const auto test = train::evaluate(model, tests);
-  std::printf("test accuracy %.2f %%  (95 %% interval %.2f to %.2f)  loss %.4f\n",
-              100 * test.accuracy, 100 * test.low, 100 * test.high, test.loss);
+  const auto predictions = train::predict(model, tests);
+  std::printf("test accuracy %s\n", to_string(train::evaluate(predictions)).c_str());
   nn::save(model, program.out / "model.safetensors");
-  examples::write_history(program, history);
-  examples::write_result<T>(program, model, {1, 28, 28, 1}, {test, history, seconds});
+  examples::write_results(program, model, batches, tests, {predictions, history, seconds});
 }
 
 int main(int argc, char** argv) {

@@ -25,7 +25,8 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
     images += static_cast<double>(epoch.samples);
     steps_seconds += epoch.seconds;
   }
-  const nlohmann::ordered_json result = {
+  const auto test = train::evaluate(outcome.test);
+  nlohmann::ordered_json result = {
       {"command", program.command},
       {"git_revision", git_revision},
       {"cpu", cpu().name},
@@ -37,16 +38,17 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
       {"parameters", model.parameters},
       {"parameter_bytes", model.bytes},
       {"epochs", program.epochs},
-      {"selection", outcome.selection},
-      {"test_accuracy", outcome.test.accuracy},
-      {"test_accuracy_low", outcome.test.low},
-      {"test_accuracy_high", outcome.test.high},
-      {"test_loss", outcome.test.loss},
+      {"selection", train::to_string(outcome.selection)},
+      {"test_accuracy", test.accuracy},
+      {"test_accuracy_low", test.low},
+      {"test_accuracy_high", test.high},
+      {"test_loss", test.loss},
       {"train_seconds", outcome.seconds},
       {"images_per_second", steps_seconds > 0 ? images / steps_seconds : 0},
       {"latency_ms", {{"p50", model.latency.p50}, {"p95", model.latency.p95}}},
       {"peak_memory_bytes", memory_statistics().peak_bytes_in_use},
   };
+  if (outcome.tta) result["test_accuracy_tta"] = outcome.tta->accuracy;
   write_file(program.out / "result.json", result.dump(2) + "\n");
 }
 
@@ -61,6 +63,13 @@ void write_history(const Program& program, const train::History& history) {
     text += line;
   }
   write_file(program.out / "history.csv", text);
+}
+
+void write_results(const Program& program, const ModelFacts& model, const Outcome& outcome) {
+  write_history(program, outcome.history);
+  write_result(program, model, outcome);
+  write_report(program, model, outcome);
+  std::printf("report: %s\n", (program.out / "report.html").c_str());
 }
 
 }  // namespace tinynet::examples

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <vector>
 
 #include "program.hpp"
@@ -36,30 +37,56 @@ Latency measure_latency(Model& model, const Shape& image) {
 
 /// What a run came to.
 struct Outcome {
-  train::Evaluation test;
+  train::Predictions test;  // of the model that was selected
   const train::History& history;
-  double seconds = 0;              // of training, evaluation excluded
-  const char* selection = "last";  // which epoch's model was tested
+  double seconds = 0;  // of training, evaluation excluded
+  train::Selection selection = train::Selection::last;
+  std::optional<train::Evaluation> tta = {};  // with test-time augmentation
 };
 
-/// What result.json says of the model beside its accuracy.
+/// What the result files say of model and data beside the predictions.
 struct ModelFacts {
   std::int64_t parameters = 0, bytes = 0;
   Latency latency;
+  nn::Summary layers;
+  train::Evaluation clean;  // on training images as they are
+  data::Dataset train_set, test_set;
+  data::LoaderOptions loading;  // of the training images
 };
 
 /// Writes result.json (docs/architecture.md explains its keys).
 void write_result(const Program& program, const ModelFacts& model, const Outcome& outcome);
 
-template <Scalar T, class Model>
-void write_result(const Program& program, Model& model, const Shape& image,
-                  const Outcome& outcome) {
-  const ModelFacts facts{nn::count_parameters(model), nn::parameter_bytes(model),
-                         measure_latency<T>(model, image)};
-  write_result(program, facts, outcome);
-}
-
 /// Writes history.csv: one line an epoch.
 void write_history(const Program& program, const train::History& history);
+
+/// Writes report.html, the page to look at first.
+void write_report(const Program& program, const ModelFacts& model, const Outcome& outcome);
+
+/// Writes all three, and says where the report is.
+void write_results(const Program& program, const ModelFacts& model, const Outcome& outcome);
+
+/// The same for a model and the loaders that it was trained and tested with. The gap to the training
+/// images is measured on up to 10,000 of them, drawn at random and not augmented.
+template <Scalar T, class Model>
+void write_results(const Program& program, Model& model, const data::Loader<T>& training,
+                   const data::Loader<T>& tests, const Outcome& outcome) {
+  const auto& train_set = training.dataset();
+  const auto size = train_set.image_shape();
+  const Shape image{1, size[0], size[1], size[2]};
+  const auto some = std::min<std::int64_t>(train_set.size(), 10'000);
+  const data::Loader<T> clean(
+      train_set.split(some, random::Key{program.seed}.fold("clean")).first, tests.options());
+  write_results(program,
+                {.parameters = nn::count_parameters(model),
+                 .bytes = nn::parameter_bytes(model),
+                 .latency = measure_latency<T>(model, image),
+                 .layers = nn::summary<T>(model, image),
+                 .clean = train::evaluate(model, clean),
+                 .train_set = train_set,
+                 .test_set = tests.dataset(),
+                 .loading = training.options()},
+                outcome);
+}
 
 }  // namespace tinynet::examples

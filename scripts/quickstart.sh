@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains a convolutional network on FashionMNIST, from a bare Debian or Ubuntu to a test accuracy:
-# installs what is missing, builds one program, fetches the data, runs. Results: runs/quickstart.
+# installs what is missing, builds one program, fetches the data, runs. The report to look at is
+# runs/quickstart/report.html.
 # Usage: [FASHION_MNIST_URL=mirror] scripts/quickstart.sh [option of the program...], say --epochs 5
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
@@ -43,3 +44,6 @@ cmake --preset release -B build/quickstart \
 cmake --build build/quickstart -j "$jobs" --target quickstart
 
 build/quickstart/examples/quickstart --data "$data" --out runs/quickstart "$@"
+if [ -f runs/quickstart/report.html ]; then
+  say "open $PWD/runs/quickstart/report.html in a browser: curves, classes, mistakes, layers"
+fi

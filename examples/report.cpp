@@ -1,0 +1,62 @@
+#include <tinynet/report/page.hpp>
+#include <tinynet/train/compare.hpp>
+
+#include "result.hpp"
+
+namespace tinynet::examples {
+
+extern const char* const git_revision;  // of the source tree; cmake/revision.cmake writes it
+
+void write_report(const Program& program, const ModelFacts& model, const Outcome& outcome) {
+  double images = 0, steps_seconds = 0;
+  for (const auto& epoch : outcome.history) {
+    images += static_cast<double>(epoch.samples);
+    steps_seconds += epoch.seconds;
+  }
+  const auto milliseconds = [](double value) { return report::fixed(value, 2) + " ms"; };
+  report::Run run{.title = program.name, .subtitle = program.claim};
+  const auto note = [&](const std::string& text) {
+    if (!text.empty()) run.warnings.push_back(text);
+  };
+  note(train::selection_note(outcome.selection));
+  if (outcome.tta) {
+    const auto plain = train::evaluate(outcome.test);
+    note(train::warn_if_worse("test-time augmentation", plain, *outcome.tta));
+    run.headline.push_back({"with test-time augmentation",
+                            report::percent(outcome.tta->accuracy, 2),
+                            "the same images from several views"});
+  }
+  run.headline.push_back(
+      {"training time", train::Progress::duration(outcome.seconds),
+       report::grouped(std::llround(steps_seconds > 0 ? images / steps_seconds : 0)) +
+           " images a second"});
+  run.headline.push_back(
+      {"parameters", report::grouped(model.parameters), report::bytes(model.bytes)});
+  run.headline.push_back({"latency", milliseconds(model.latency.p50),
+                          "one image; 95 % within " + milliseconds(model.latency.p95)});
+  run.facts = {{"command", program.command},
+               {"git revision", git_revision},
+               {"data set", model.train_set.name()},
+               {"epochs", std::to_string(program.epochs)},
+               {"batch size", std::to_string(program.batch_size)},
+               {"precision", program.precision},
+               {"kernels", kernels::path_name(kernels::path_limit())},
+               {"threads", std::to_string(num_threads())},
+               {"seed", std::to_string(program.seed)},
+               {"tested", std::string("the model of the ") +
+                              (outcome.selection == train::Selection::last
+                                   ? "last epoch"
+                                   : "epoch that was best by " +
+                                         std::string(train::to_string(outcome.selection)))}};
+  run.history = outcome.history;
+  run.clean = model.clean;
+  run.test = outcome.test;
+  run.train_set = model.train_set;
+  run.test_set = model.test_set;
+  run.augment = model.loading.augment;
+  run.seed = model.loading.seed;
+  run.layers = model.layers;
+  report::write(run, program.out / "report.html");
+}
+
+}  // namespace tinynet::examples
