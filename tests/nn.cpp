@@ -387,7 +387,9 @@ TEST_SUITE("copies and moves") {
     auto later = with(nn::Relu<float>(), nn::Linear<float>(options));
     auto wider = with(nn::Linear<float>({.in = 4, .out = 5}));
     CHECK_THROWS_WITH_AS(nn::copy_values(nn::Members(one), nn::Members(two)),
-                         "[copy_values] the models have different numbers of members", StateError);
+                         "[copy_values] the models have different numbers of members\n  from    2\n  to      4\n  hint: "
+                         "copy a model before its batch normalisation is folded",
+                         StateError);
     CHECK_THROWS_WITH_AS(nn::copy_values(nn::Members(one), nn::Members(wider)),
                          "[copy_values] the shapes differ\n  member  0.weight", StateError);
     CHECK_THROWS_WITH_AS(nn::copy_values(nn::Members(one), nn::Members(later)),

@@ -2,10 +2,13 @@
 
 #include <tinynet/nn/activation.hpp>
 #include <tinynet/nn/batch_norm.hpp>
+#include <tinynet/nn/channel_map.hpp>
 #include <tinynet/nn/clone.hpp>
 #include <tinynet/nn/conv2d.hpp>
 #include <tinynet/nn/depthwise_conv2d.hpp>
 #include <tinynet/nn/dropout.hpp>
+#include <tinynet/nn/fold.hpp>
+#include <tinynet/nn/freeze.hpp>
 #include <tinynet/nn/init.hpp>
 #include <tinynet/nn/layer.hpp>
 #include <tinynet/nn/linear.hpp>

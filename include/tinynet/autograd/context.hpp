@@ -37,7 +37,7 @@ struct Op {
 /// One op, seen while a forward pass runs. Pointers are valid during the call alone.
 struct Observation {
   struct Operand {
-    const void* id = nullptr;  // storage: an op that reads what another wrote has its id
+    const void* id = nullptr;  // where it lies: an op that reads what another wrote has its id
     Shape shape;
     const std::string* parameter = nullptr;  // the dotted name, for parameters
     std::size_t bytes = 0;

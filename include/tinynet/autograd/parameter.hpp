@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,14 +36,27 @@ struct ParameterState {
   Initializer<P> initialize;
   bool initialized = false;
   bool trainable = true;
+  bool frozen = false;        // several threads may be reading: no gradient, and no other values
   bool has_gradient = false;  // whether `gradient` holds something that the next one adds to
   std::uint64_t version = 0;  // grows whenever `value` changes
 
+  /// Call where `value` is about to change: packed forms are made anew. Throws StateError where the
+  /// parameter is frozen.
+  void touch() {
+    if (frozen) {
+      throw StateError(Message("Parameter", "the values of a frozen model do not change")
+                           .fact("parameter", name)
+                           .hint("call nn::unfreeze(model) once no other thread runs it"));
+    }
+    ++version;
+  }
+
   /// The weights in the form that a kernel wants, made anew when the value has changed. `kernel` and
-  /// `variant` name the form.
+  /// `variant` name the form. Safe from several threads at once while the values stay.
   template <class Fill>
   const std::byte* packed(const void* kernel, std::uint64_t variant, std::int64_t bytes,
                           Fill fill) {
+    const std::lock_guard lock(packing_);
     for (auto& entry : packed_) {
       if (entry.kernel != kernel || entry.variant != variant || entry.bytes != bytes) continue;
       if (entry.version != version) fill(entry.storage.data());
@@ -62,6 +76,7 @@ struct ParameterState {
     std::uint64_t version;
     Buffer storage;
   };
+  std::mutex packing_;
   std::vector<Packed> packed_;
 };
 
@@ -96,9 +111,9 @@ class Parameter {
                            .fact("expected", shape(), name())
                            .fact("came", value.shape()));
     }
+    state_->touch();
     std::copy(value.span().begin(), value.span().end(), state_->value.data());
     state_->initialized = true;
-    ++state_->version;
   }
 
  private:

@@ -123,7 +123,10 @@ struct TargetList {
 
 template <class U>
 Observation::Operand operand(const Tensor<U>& tensor, const std::string* parameter = nullptr) {
-  return {tensor.buffer().data(), tensor.shape(), parameter,
+  // Parameters share flat buffers; other tensors with one buffer are views of one another.
+  const void* id = tensor.buffer().data();
+  if (parameter) id = tensor.data();
+  return {id, tensor.shape(), parameter,
           static_cast<std::size_t>(tensor.size()) * sizeof(U)};
 }
 
@@ -133,7 +136,7 @@ Target<T> target(const Variable<T>& x) {
 }
 template <class P>
 Target<P> target(const Weight<P>& w) {
-  return {w.node(), w.state() && w.state()->trainable ? w.state() : nullptr};
+  return {w.node(), w.state() && w.state()->trainable && !w.state()->frozen ? w.state() : nullptr};
 }
 template <class T>
 TargetList<T> target(const std::vector<Variable<T>>& xs) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cmath>
+
 #include <tinynet/core/required.hpp>
 #include <tinynet/nn/init.hpp>
 #include <tinynet/nn/members.hpp>
@@ -20,6 +22,7 @@ struct BatchNorm2d {
   BatchNorm2dOptions options;
   Parameter<P> weight, bias;            // gamma and beta, [c]
   Tensor<P> running_mean, running_var;  // [c]
+  bool folded = false;  // the layer before computes this one too, and it lists nothing
 
   explicit BatchNorm2d(const BatchNorm2dOptions& o)
       : options(o),
@@ -29,14 +32,37 @@ struct BatchNorm2d {
         running_var(Tensor<P>::ones({o.channels})) {}
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
+    if (folded) {
+      if (ctx.is_training()) throw_folded(ctx);
+      return x;
+    }
     return ops::batch_norm<T>(x, weight, bias, running_mean, running_var,
                               {.momentum = options.momentum, .eps = options.eps}, ctx);
   }
+  /// What this layer does in evaluation.
+  ChannelMap channel_map() const {
+    ChannelMap map;
+    for (std::int64_t i = 0; i < options.channels; ++i) {
+      const double scale = weight.value()(i) / std::sqrt(running_var(i) + options.eps);
+      map.scale.push_back(scale);
+      map.shift.push_back(bias.value()(i) - running_mean(i) * scale);
+    }
+    return map;
+  }
   void members(Members& m) {
+    if (folded) return;
     m("weight", weight);
     m("bias", bias);
     m("running_mean", running_mean);
     m("running_var", running_var);
+  }
+
+ private:
+  [[noreturn, gnu::cold]] void throw_folded(const Context& ctx) const {
+    const auto layer = layer_of(weight.name());
+    throw StateError(Message("batch_norm", "this layer was folded into the convolution before it")
+                         .fact("in", layer.empty() ? ctx.path : layer)
+                         .hint("train the model itself, and fold a copy: nn::clone(model)"));
   }
 };
 

@@ -15,7 +15,10 @@ void for_each_pair(const char* who, const Members& from, const Members& to, cons
     throw StateError(Message(who, what).fact("member", name));
   };
   if (from.entries().size() != to.entries().size()) {
-    fail("the models have different numbers of members", "");
+    throw StateError(Message("copy_values", "the models have different numbers of members")
+                         .fact("from", from.entries().size())
+                         .fact("to", to.entries().size())
+                         .hint("copy a model before its batch normalisation is folded"));
   }
   for (std::size_t i = 0; i < from.entries().size(); ++i) {
     const auto &source = from.entries()[i], &target = to.entries()[i];

@@ -46,6 +46,7 @@ struct Conv2d {
                              .groups = options.groups};
     return ops::conv2d<T>(x, weight, bias, window, ctx);
   }
+  void absorb(const ChannelMap& map) { nn::absorb(map, weight, bias); }
   void members(Members& m) {
     m("weight", weight);
     m("bias", bias);

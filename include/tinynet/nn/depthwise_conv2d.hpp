@@ -32,6 +32,7 @@ struct DepthwiseConv2d {
         .stride = options.stride, .padding = options.padding, .dilation = options.dilation};
     return ops::depthwise_conv2d<T>(x, weight, bias, window, ctx);
   }
+  void absorb(const ChannelMap& map) { nn::absorb(map, weight, bias); }
   void members(Members& m) {
     m("weight", weight);
     m("bias", bias);

@@ -90,9 +90,9 @@ inline Init dirac(Init rest = pytorch_default()) {
 template <class P>
 void fill(Parameter<P>& parameter, const Init& rule, random::Key key) {
   auto& state = *parameter.state();
+  state.touch();
   rule(state.value, key);
   state.initialized = true;
-  ++state.version;
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::nn::init

@@ -35,7 +35,7 @@ class Layer {
     explicit Held(L l) : layer(std::move(l)) {}
     Variable<T> run(const Variable<T>& x, Context& ctx) override { return layer(x, ctx); }
     void members([[maybe_unused]] Members& m) override {
-      if constexpr (HasMembers<L>) layer.members(m);
+      if constexpr (HasMembers<L>) m.list(layer);
     }
     Anything* remake() const override { return new Held(nn::remake(layer)); }
     L layer;

@@ -31,6 +31,7 @@ struct Linear {
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
     return ops::linear<T>(x, weight, bias, ctx);
   }
+  void absorb(const ChannelMap& map) { nn::absorb(map, weight, bias); }
   void members(Members& m) {
     m("weight", weight);
     m("bias", bias);

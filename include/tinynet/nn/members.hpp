@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <tinynet/autograd/parameter.hpp>
+#include <tinynet/nn/channel_map.hpp>
 
 /// What a model consists of. Everything that must know all parameters follows from one list per
 /// layer: names, first values, counting, copying, saving, weight-decay groups.
@@ -32,7 +33,7 @@ class Members {
   /// once.
   template <HasMembers Model>
   Members(Model& model) {
-    model.members(*this);
+    list(model);
   }
 
   template <class P>
@@ -49,12 +50,23 @@ class Members {
     if constexpr (HasMembers<Child>) {
       const auto length = prefix_.size();
       prefix_ = path(name) + ".";
-      child.members(*this);
+      list(child);
       prefix_.resize(length);
     }
   }
+  /// What a layer lists, under its own name; containers call it for what they hold.
+  template <class L>
+  void list(L& layer) {
+    if constexpr (MapsChannels<L> || AbsorbsChannelMap<L>) {
+      affine_.push_back(
+          {layer_of(prefix_), layer.weight.value().data(), &layer, &detail::affine<L>});
+    }
+    layer.members(*this);
+  }
 
   const std::vector<Entry>& entries() const { return entries_; }
+  /// Layers that are affine maps of channels or take such maps in, under their dotted names.
+  const std::vector<AffineLayer>& affine_layers() const { return affine_; }
 
   /// Calls `f(name, parameter)` for each parameter, of either type.
   template <class F>
@@ -78,6 +90,7 @@ class Members {
 
   std::string prefix_;
   std::vector<Entry> entries_;
+  std::vector<AffineLayer> affine_;
 };
 
 /// The parameters of a model, in the order of their names' listing. `P` is double for networks of
@@ -115,10 +128,10 @@ std::vector<Tensor<P>> buffers(const Members& members) {
 inline void initialize(const Members& members, std::uint64_t seed) {
   members.for_parameters([&](const std::string& name, auto& parameter) {
     auto& state = *parameter.state();
+    state.touch();
     state.name = name;
     state.initialize(state.value, random::Key{seed}.fold(name));
     state.initialized = true;
-    ++state.version;
   });
 }
 
