@@ -27,13 +27,18 @@ void Variable<T>::backward(const Tensor<T>& seed) const {
                          .fact("came", seed.shape()));
   }
   auto nodes = std::move(node_->tape->nodes);
+  auto* const observer = node_->tape->observer;
+  if (observer) observer->backward_begins();
   node_->gradient = seed.clone().buffer();  // ops may hand it on, and the seed is the caller's
   // Ops are recorded after what they read, so the tape backwards is a topological order. A closure is
   // freed as soon as it has run, and with it the activations that it alone kept.
   for (; !nodes.empty(); nodes.pop_back()) {
     auto& node = *nodes.back();
     node.tape = nullptr;
-    if (node.gradient) node.backward->run(node);
+    if (node.gradient) {
+      node.backward->run(node);
+      if (observer) observer->backward_ran(node);
+    }
     node.backward = nullptr;
     node.gradient = Buffer();
   }

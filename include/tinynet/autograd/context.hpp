@@ -11,6 +11,7 @@
 namespace tinynet::inline TINYNET_ABI {
 
 struct Node;
+struct Observer;
 
 /// The operations of one forward pass, in order; `Variable::backward` walks it from its end and frees
 /// it as it goes. A local of the training step.
@@ -22,6 +23,7 @@ class Tape {
   inline ~Tape();
 
   std::vector<std::shared_ptr<Node>> nodes;
+  Observer* observer = nullptr;  // of the forward pass, which sees the backward pass too
 };
 
 /// training: batch norm uses the statistics of the batch, dropout drops. evaluation: neither.
@@ -41,6 +43,7 @@ struct Observation {
     Shape shape;
     const std::string* parameter = nullptr;  // the dotted name, for parameters
     std::size_t bytes = 0;
+    bool wants_gradient = false;
   };
   const Op& op;
   const std::string& path;  // of the layer: the parameters' where there are any
@@ -50,10 +53,17 @@ struct Observation {
   const void* value;                // the output tensor
 };
 
-/// Sees every op of a forward pass: summary, profile, the search for NaN.
+/// Sees every op of a forward pass: summary, profile, the search for NaN. Where a tape runs it sees
+/// the backward pass as well, so it has to outlive the tape.
 struct Observer {
   virtual ~Observer() = default;
+  /// An op has run.
   virtual void see(const Observation&) = 0;
+  /// The op seen last is on the tape as this node.
+  virtual void recorded(const Node&) {}
+  virtual void backward_begins() {}
+  /// The gradients that this node passes on have been computed.
+  virtual void backward_ran(const Node&) {}
 };
 
 /// What a forward pass carries down to every layer and op. There are no global switches.

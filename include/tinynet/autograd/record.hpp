@@ -122,12 +122,13 @@ struct TargetList {
 };
 
 template <class U>
-Observation::Operand operand(const Tensor<U>& tensor, const std::string* parameter = nullptr) {
+Observation::Operand operand(const Tensor<U>& tensor, const std::string* parameter = nullptr,
+                             bool wants_gradient = false) {
   // Parameters share flat buffers; other tensors with one buffer are views of one another.
   const void* id = tensor.buffer().data();
   if (parameter) id = tensor.data();
   return {id, tensor.shape(), parameter,
-          static_cast<std::size_t>(tensor.size()) * sizeof(U)};
+          static_cast<std::size_t>(tensor.size()) * sizeof(U), wants_gradient};
 }
 
 template <class T>
@@ -149,11 +150,13 @@ using Operands = std::vector<Observation::Operand>;
 
 template <class T>
 void list_operands(Operands& operands, const Variable<T>& x) {
-  operands.push_back(operand(x.value()));
+  operands.push_back(operand(x.value(), nullptr, bool(target(x))));
 }
 template <class P>
 void list_operands(Operands& operands, const Weight<P>& w) {
-  if (w) operands.push_back(operand(w.value(), w.state() ? &w.state()->name : nullptr));
+  if (!w) return;
+  const auto* name = w.state() ? &w.state()->name : nullptr;
+  operands.push_back(operand(w.value(), name, bool(target(w))));
 }
 template <class T>
 void list_operands(Operands& operands, const std::vector<Variable<T>>& xs) {
@@ -195,14 +198,18 @@ template <class... In>
   return std::apply([](const auto&... each) { return std::tuple{target(each)...}; }, in);
 }
 
-inline std::shared_ptr<Node> append(Tape& tape, const Op& op, const Shape& shape,
+inline std::shared_ptr<Node> append(Context& ctx, const Op& op, const Shape& shape,
                                     std::unique_ptr<Backward> backward) {
   auto node = std::make_shared<Node>();
   node->op = op.name;
-  node->tape = &tape;
+  node->tape = ctx.tape;
   node->shape = shape;
   node->backward = std::move(backward);
-  tape.nodes.push_back(node);
+  ctx.tape->nodes.push_back(node);
+  if (ctx.observer) {
+    ctx.tape->observer = ctx.observer;
+    ctx.observer->recorded(*node);
+  }
   return node;
 }
 
@@ -249,7 +256,7 @@ Variable<T> record(Context& ctx, const Op& op, Tensor<T> y, const std::tuple<con
   using Step = detail::Recorded<T, Closure, decltype(targets)>;
   // Not make_unique: it would compile a unique_ptr for every op.
   std::unique_ptr<Backward> step(new Step(std::move(backward), std::move(targets)));
-  auto node = detail::append(*ctx.tape, op, y.shape(), std::move(step));
+  auto node = detail::append(ctx, op, y.shape(), std::move(step));
   return {std::move(y), std::move(node)};
 }
 

@@ -17,6 +17,7 @@
 #include <tinynet/train/history.hpp>
 #include <tinynet/train/non_finite.hpp>
 #include <tinynet/train/progress.hpp>
+#include <tinynet/train/step_observer.hpp>
 
 namespace tinynet::inline TINYNET_ABI::train {
 
@@ -41,6 +42,7 @@ struct FitOptions {
   bool check_nan = true;   // a NaN loss names the layer it comes from
   std::function<bool(const StepResult&)> on_step = {};    // after an update; false ends the training
   std::function<bool(const EpochResult&)> on_epoch = {};  // false ends the training
+  StepObserver* watch = nullptr;  // a train::Profile, say
   ProgressOutput progress = ProgressOutput::to(stdout);
 };
 
@@ -87,12 +89,15 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
     result.epoch = epoch;
     Mean loss, accuracy;
     progress.begin(epoch);
+    if (options.watch) options.watch->restart();
     const auto first_batch = epoch == options.first_epoch ? options.first_batch : 0;
     for (const auto& batch : loader.epoch(epoch, first_batch)) {
+      if (options.watch) options.watch->lap("load");
       const auto step = optimizer.steps();
       const auto key = random::Key{options.seed}.fold(static_cast<std::uint64_t>(step));
       Tape tape;
       auto ctx = Context::training(tape, key);
+      if (options.watch) ctx.observer = options.watch->observer();
       const auto logits = model(Variable<T>(batch.images), ctx);
       const auto mean = cross_entropy(logits, batch, options.loss, ctx);
       const double value = mean.item();
@@ -111,10 +116,12 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
       } else {
         optimizer.step();
       }
+      if (options.watch) options.watch->lap("update");
       loss.add(value, static_cast<double>(batch.size()));
       accuracy.add(train::accuracy(logits, batch), static_cast<double>(batch.size()));
       result.samples += batch.size();
       progress.step({{"loss", loss.value()}, {"acc", accuracy.value()}});
+      if (options.watch) options.watch->end_step();
       if (options.on_step && !options.on_step({epoch, batch.index, value})) return history;
     }
     result.loss = loss.value();
