@@ -19,8 +19,14 @@ namespace tinynet::benchmarks {
 struct Peaks {
   double float_operations = 0;     // per second, fused multiply-adds in the build's vectors, two each
   double bfloat16_operations = 0;  // per second, AMX tiles; 0 without AMX
+  double dot_operations = 0;       // per second, AVX512-BF16's VDPBF16PS; 0 without
   double read_bytes = 0;           // per second, from memory
   double copy_bytes = 0;           // per second, read plus written
+
+  /// Of 16-bit operands, by whatever is fastest.
+  double half_operations() const {
+    return std::max({bfloat16_operations, dot_operations, float_operations});
+  }
 };
 
 /// Seconds of the fastest of several calls.
@@ -101,6 +107,38 @@ inline double measure_bfloat16_operations() {
 #endif
 }
 
+#ifdef TINYNET_AMX
+/// As multiply_add, with pairs of bfloat16.
+TINYNET_TARGET_AMX inline float multiply_pairs(std::int64_t rounds) {
+  const auto pairs = _mm512_cvtne2ps_pbh(_mm512_set1_ps(0.5f), _mm512_set1_ps(0.25f));
+  __m512 sums[12];
+  for (auto& sum : sums) sum = _mm512_setzero_ps();
+  for (std::int64_t i = 0; i < rounds; ++i) {
+    for (auto& sum : sums) sum = _mm512_dpbf16_ps(sum, pairs, pairs);
+  }
+  float total = 0;
+  for (const auto& sum : sums) total += _mm512_cvtss_f32(sum);
+  return total;
+}
+#endif
+
+inline double measure_dot_operations() {
+#ifdef TINYNET_AMX
+  if (!cpu().avx512_bf16) return 0;
+  constexpr std::int64_t rounds = 1 << 19;
+  const int threads = num_threads();
+  Tensor<float> results({threads});
+  const double seconds = fastest([&] {
+    parallel_for(threads, [&](std::int64_t thread) {
+      results.data()[thread] = multiply_pairs(rounds);
+    });
+  });
+  return 2.0 * 12 * 32 * static_cast<double>(rounds * threads) / seconds;
+#else
+  return 0;
+#endif
+}
+
 /// 256 MB, more than any cache that a benchmark's operands would stay in.
 inline void measure_memory(Peaks& peaks) {
   constexpr std::int64_t size = 32 << 20, grain = 1 << 18;
@@ -135,6 +173,7 @@ inline const Peaks& peaks() {
     Peaks p;
     p.float_operations = measure_float_operations();
     p.bfloat16_operations = measure_bfloat16_operations();
+    p.dot_operations = measure_dot_operations();
     measure_memory(p);
     return p;
   }();

@@ -4,6 +4,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "../benchmarks/peaks.hpp"
+
 namespace tinynet::examples {
 
 Program Program::parse(int argc, char** argv, Program program) {
@@ -31,6 +33,8 @@ Program Program::parse(int argc, char** argv, Program program) {
   app.add_option("--limit-train", program.limit_train, "train on the first N images; 0: on all")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
+  app.add_flag("--profile", program.profile,
+               "print where the time of a step goes, write trace.json into --out");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -52,6 +56,25 @@ void prepare_output(const std::filesystem::path& folder) {
   }
   std::fclose(file);
   std::filesystem::remove(probe);
+}
+
+train::Profile make_profile(const Program& program) {
+  train::ProfileOptions options{.enabled = program.profile};
+  if (program.profile) {
+    const auto& peaks = benchmarks::peaks();
+    options.peaks = {.float_operations = peaks.float_operations,
+                     .half_operations = peaks.half_operations(),
+                     .bytes = peaks.copy_bytes};
+  }
+  return train::Profile(options);
+}
+
+void show_profile(const Program& program, const train::Profile& profile) {
+  if (!profile.enabled()) return;
+  const auto trace = program.out / "trace.json";
+  std::printf("%s", to_string(profile).c_str());
+  profile.write_trace(trace);
+  std::printf("trace  %s  (open it in ui.perfetto.dev)\n", trace.c_str());
 }
 
 }  // namespace tinynet::examples

@@ -5,6 +5,7 @@
 #include <string>
 
 #include <tinynet/tinynet.hpp>
+#include <tinynet/train/profile.hpp>
 
 /// What the example programs share: options, the data folder, the choice of precision, errors. What
 /// needs large headers of others stands in program.cpp and is compiled once for all of them.
@@ -23,6 +24,7 @@ struct Program {
   std::filesystem::path out = {};
   bool resume = false;
   std::int64_t limit_train = 0;  // 0: all images
+  bool profile = false;          // say where the time of a step goes
   std::string command = {};      // as it was typed
 
   /// Reads the command line; ends the process after --help and for options that make no sense.
@@ -39,6 +41,13 @@ struct Program {
 /// Makes the folder for results. Throws DataError where that is not possible, before hours of
 /// training end in a file that cannot be written.
 void prepare_output(const std::filesystem::path& folder);
+
+/// The watch over the steps of a run, with floors by the peaks of this machine, which it measures
+/// first: a second. Does nothing without --profile.
+train::Profile make_profile(const Program& program);
+
+/// Prints the table and writes trace.json into the folder for results, where --profile asks for it.
+void show_profile(const Program& program, const train::Profile& profile);
 
 /// Calls `f.operator()<T>()` with the scalar that --precision names, and turns errors into a message
 /// and exit status 1.

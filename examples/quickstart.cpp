@@ -34,21 +34,27 @@ void quickstart(const Program& program) {
       program.resume ? checkpoint.load(program.checkpoint()).epochs : 0;
   train::Progress progress(program.epochs, batches.batches());
   train::History history;
+  auto profile = examples::make_profile(program);
   for (std::int64_t epoch = first; epoch < program.epochs; ++epoch) {
     train::Mean loss_mean;
     train::Accuracy accuracy;
     progress.begin(epoch);
+    profile.restart();
     for (const auto& batch : batches.epoch(epoch)) {
+      profile.lap("load");
       Tape tape;
       auto ctx = Context::training(tape, key.fold(static_cast<std::uint64_t>(optimizer.steps())));
+      ctx.observer = profile.observer();
       const auto logits = model(batch.images, ctx);
       const auto loss = ops::cross_entropy(logits, batch.labels, {.label_smoothing = 0.05}, ctx);
       loss.backward();
       optimizer.step(schedule(optimizer.steps()));
+      profile.lap("update");
 
       loss_mean.add(loss.item(), static_cast<double>(batch.size()));
       accuracy.add(train::count_correct(logits, batch.labels), batch.size());
       progress.step({{"loss", loss_mean.value()}, {"acc", accuracy.value()}});
+      profile.end_step();
     }
     progress.finish({{"loss", loss_mean.value()}, {"acc", accuracy.value()}});
     history.push_back({.epoch = epoch,
@@ -64,6 +70,7 @@ void quickstart(const Program& program) {
   const auto predictions = train::predict(model, tests);
   std::printf("test accuracy %s\n", to_string(train::evaluate(predictions)).c_str());
   nn::save(model, program.out / "model.safetensors");
+  examples::show_profile(program, profile);
   examples::write_results(program, model, batches, tests, {predictions, history, seconds});
 }
 
