@@ -124,9 +124,22 @@ void add_updates() {
   });
 }
 
+/// What opening a parallel region costs (core/parallel.hpp): a loop whose units do nothing.
+void add_regions() {
+  for (int threads = 1; threads <= num_threads(); threads *= 2) {
+    add("parallel_region/threads:" + std::to_string(threads), [=](benchmark::State& state) {
+      const int before = num_threads();
+      set_num_threads(threads);
+      measure(state, {}, [=] { parallel_for(threads, [](std::int64_t) {}); });
+      set_num_threads(before);
+    });
+  }
+}
+
 }  // namespace
 
 void add_ops() {
+  add_regions();
   for (const auto& c : list()) {
     add_op<float>(c);
     add_op<bfloat16>(c);

@@ -58,7 +58,7 @@ void scale_channels(std::span<T> y, Store store, std::span<const T> x,
                     std::span<const param_t<T>> gate, const ScaleChannelsGeometry& g) {
   const auto row =
       simd_or_reference("scale_channels", vectors::multiply_row<T>, reference::multiply_row<T>);
-  parallel_for(g.n, [&](std::int64_t n) {
+  parallel_for(g.n, Cost::of_elements(std::ssize(x)), [&](std::int64_t n) {
     for (std::int64_t p = 0; p < g.pixels; ++p) {
       const auto at = (n * g.pixels + p) * g.c;
       row(y.data() + at, store, x.data() + at, gate.data() + n * g.c, g.c);
@@ -72,7 +72,7 @@ void scale_channels_backward_gate(std::span<param_t<T>> dgate, Store store, std:
                                   std::span<const T> x, const ScaleChannelsGeometry& g) {
   const auto row = simd_or_reference("scale_channels backward gate", vectors::add_products<T>,
                                      reference::add_products<T>);
-  parallel_for(g.n, [&](std::int64_t n) {
+  parallel_for(g.n, Cost::of_elements(std::ssize(x)), [&](std::int64_t n) {
     auto* sums = dgate.data() + n * g.c;
     if (store == Store::overwrite) std::fill_n(sums, g.c, param_t<T>(0));
     for (std::int64_t p = 0; p < g.pixels; ++p) {

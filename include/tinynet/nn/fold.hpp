@@ -33,12 +33,12 @@ class FoldObserver final : public Observer {
   explicit FoldObserver(const Members& members) : layers_(members.affine_layers()) {}
 
   void see(const Observation& seen) override {
-    Source from;
+    Source from;  // of the first operand: what is normalised, others are added to it
     for (const auto& input : seen.inputs) {
       const auto found = outputs_.find(input.id);
       if (input.parameter || found == outputs_.end()) continue;
-      from = found->second;
-      ++reads_[from.layer];
+      if (&input == seen.inputs.data()) from = found->second;
+      ++reads_[found->second.layer];
     }
     outputs_.erase(seen.output.id);  // storage is used again
     bool weighted = false;

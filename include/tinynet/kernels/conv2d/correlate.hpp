@@ -212,7 +212,7 @@ void correlate(T* out, Store store, const T* in, const accumulate_t<T>* packed,
   Scratch scratch;
   const auto sums = fusion.moments.sums;
   if (!sums.empty()) extras.first = scratch.take<double>(all * std::ssize(sums)).data();
-  parallel_for(all,
+  parallel_for(all, Cost::of_macs(c.g.macs()),
                detail::CorrelateUnit<T>{out, store, in, fusion.map, packed, extras, c, s, parts});
   join_moments(sums, extras.first, sums.empty() ? 0 : all);
 }

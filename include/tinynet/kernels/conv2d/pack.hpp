@@ -39,7 +39,8 @@ template <class A>
 void pack_correlation(A* packed, const A* w, const Correlation& c) {
   const auto in = c.group_in(), out = c.group_out(), padded = padded_channels<A>(out);
   const auto blocks = pieces(out, block_channels<A>);
-  parallel_for(c.g.groups * blocks, [&](std::int64_t unit) {
+  const auto all = Cost::of_elements(in * padded * c.g.groups * c.tap_count());
+  parallel_for(c.g.groups * blocks, all, [&](std::int64_t unit) {
     const auto group = unit / blocks, first = unit % blocks * block_channels<A>;
     const auto size = std::min(block_channels<A>, padded - first);
     const auto valid = std::min(size, out - first);

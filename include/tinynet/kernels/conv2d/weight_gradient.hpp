@@ -125,8 +125,11 @@ void weight_gradient(param_t<T>* dw, Store store, const T* dy, const T* x, Input
   // instead of 8 the whole pass took 6 % longer on one core.
   constexpr std::int64_t units = 8;
   const auto parts = std::clamp<std::int64_t>(units / (sums.partials * g.groups), 1, sums.blocks());
-  parallel_for(sums.partials * g.groups * parts, detail::SumUnit<T>{sums, dy, x, map, parts});
-  parallel_for(g.groups * sums.blocks() * run_count, detail::StoreUnit<A>{sums, dw, store});
+  parallel_for(sums.partials * g.groups * parts, Cost::of_macs(g.macs()),
+               detail::SumUnit<T>{sums, dy, x, map, parts});
+  parallel_for(g.groups * sums.blocks() * run_count,
+               Cost::of_elements(sums.partials * sums.partial_size()),
+               detail::StoreUnit<A>{sums, dw, store});
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

@@ -40,6 +40,11 @@ inline bool adjacent_three(const Conv2dGeometry& g) {
   return g.kh == 3 && g.stride == 1 && g.dilation == 1;
 }
 
+/// A cycle and a half an element: a copy into the band, and the taps from registers.
+inline Cost cost(const Conv2dGeometry& g) {
+  return Cost::of_elements(g.n * g.ic * (g.h * g.w + g.oh * g.ow));
+}
+
 constexpr std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
   return a / b - (a % b < 0 ? 1 : 0);
 }
@@ -65,7 +70,7 @@ void depthwise_forward_simd(std::span<T> y, std::span<const T> x, std::span<cons
     weight_of[t] = t;
   }
   const auto blocks = (g.oh + rows - 1) / rows;
-  parallel_for(g.n * blocks, [&](std::int64_t unit) {
+  parallel_for(g.n * blocks, cost(g), [&](std::int64_t unit) {
     const auto n = unit / blocks, first = unit % blocks * rows;
     const auto count = std::min(rows, g.oh - first);
     const auto shape = input_band(g, count);
@@ -96,7 +101,7 @@ void depthwise_backward_input_simd(std::span<T> dx, Store store, std::span<const
   const auto cols = floor_divide(g.w - 1 + g.padding, s) + left + 1;
   const auto rows = std::min(g.h, unit_rows(g.n, (g.h + s - 1) / s, cols * c) * s);
   const auto blocks = (g.h + rows - 1) / rows;
-  parallel_for(g.n * blocks, [&](std::int64_t unit) {
+  parallel_for(g.n * blocks, cost(g), [&](std::int64_t unit) {
     const auto n = unit / blocks, begin = unit % blocks * rows, end = std::min(begin + rows, g.h);
     const auto first = floor_divide(begin + g.padding - (g.kh - 1) * g.dilation, s);
     const auto last = floor_divide(end - 1 + g.padding, s);
@@ -161,7 +166,7 @@ void depthwise_backward_weight_simd(std::span<param_t<T>> dw, Store store, std::
   const auto parts = std::min<std::int64_t>(8, g.n * blocks);
   Scratch scratch;
   const auto partial = scratch.take<X>(std::max<std::int64_t>(parts, 1) * size);
-  parallel_for(parts, [&](std::int64_t part) {
+  parallel_for(parts, cost(g), [&](std::int64_t part) {
     Scratch own;
     WeightSums<X> sums(own, g.oc, taps);
     const auto offsets = own.take<std::int64_t>(sums.groups * sums.group);
