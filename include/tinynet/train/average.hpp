@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include <tinynet/core/require_setting.hpp>
 #include <tinynet/kernels/update.hpp>
 #include <tinynet/nn/save.hpp>
-#include <tinynet/optim/step_settings.hpp>
 #include <tinynet/train/weights.hpp>
 
 namespace tinynet::inline TINYNET_ABI::train {
@@ -28,7 +28,7 @@ class WeightAverage {
   /// Adds values that count `weight` times as much as others. Throws StateError if the model is
   /// another.
   void add(const nn::Members& model, double weight = 1) {
-    optim::require_setting(weight > 0, "WeightAverage", "weight", weight, "above 0");
+    require_setting(weight > 0, "WeightAverage", "weight", weight, "above 0");
     const double old = total_ / (total_ + weight);
     weights_.combine_with(model, [old]<class P>(std::span<P> mean, std::span<const P> values) {
       kernels::ema_update<P>(mean, values, old);

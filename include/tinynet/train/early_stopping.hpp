@@ -29,8 +29,8 @@ class EarlyStopping {
   explicit EarlyStopping(const nn::Members& model, const EarlyStoppingOptions& options = {})
       : options_(options), weights_(model) {
     const auto patience = static_cast<double>(options.patience);
-    optim::require_setting(patience >= 1, "EarlyStopping", "patience", patience, "1 or more");
-    optim::require_setting(options.min_delta >= 0, "EarlyStopping", "min_delta", options.min_delta,
+    require_setting(patience >= 1, "EarlyStopping", "patience", patience, "1 or more");
+    require_setting(options.min_delta >= 0, "EarlyStopping", "min_delta", options.min_delta,
                            "0 or more");
     constexpr double infinity = std::numeric_limits<double>::infinity();
     *best_.data() = options.goal == optim::Goal::minimize ? infinity : -infinity;

@@ -5,8 +5,8 @@
 #include <string>
 #include <utility>
 
+#include <tinynet/core/require_setting.hpp>
 #include <tinynet/kernels/update.hpp>
-#include <tinynet/optim/step_settings.hpp>
 #include <tinynet/train/weights.hpp>
 
 namespace tinynet::inline TINYNET_ABI::train {
@@ -34,7 +34,7 @@ class Ema {
  public:
   explicit Ema(const nn::Members& model, const EmaOptions& options = {})
       : options_(options), weights_(model) {
-    optim::require_setting(options.decay >= 0 && options.decay < 1, "Ema", "decay", options.decay,
+    require_setting(options.decay >= 0 && options.decay < 1, "Ema", "decay", options.decay,
                            "at least 0 and below 1");
   }
   Ema(Ema&&) noexcept = default;

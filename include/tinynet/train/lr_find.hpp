@@ -48,7 +48,7 @@ class LrSweep {
  public:
   explicit LrSweep(const LrFindOptions& options) : options_(options) {
     const auto check = [](bool ok, const char* setting, double came, const char* expected) {
-      optim::require_setting(ok, "lr_find", setting, came, expected);
+      require_setting(ok, "lr_find", setting, came, expected);
     };
     const auto& o = options;
     check(o.start_lr > 0 && std::isfinite(o.start_lr), "start_lr", o.start_lr, "above 0");
