@@ -110,8 +110,8 @@ void check_rule(const Case& c) {
   for (const std::string name : {"weight", "bias", "tall", "conv"}) {
     if (!c.file.contains(c.name + "." + name)) continue;
     const auto start = Case::channels_last(c.file.read<P>("start." + name));
-    const auto kind = name == "bias" ? ParameterKind::bias : ParameterKind::weight;
-    parameters.push_back(Parameter<P>(start.shape(), kind, {}));
+    const auto role = name == "bias" ? ParameterKind::bias : ParameterKind::weight;
+    parameters.push_back(Parameter<P>(start.shape(), role, {}));
     parameters.back().state()->name = name;
     parameters.back().set(start);
     list.append(parameters.back().state());
