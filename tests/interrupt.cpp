@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 
@@ -55,13 +56,18 @@ TEST_CASE("a run that is killed again and again ends with the bits of one that i
   const auto file = folder.path / "checkpoint.safetensors";
   Run unbroken;
   unbroken.train(0, epochs);
+  const auto begin = std::chrono::steady_clock::now();
+  train_to_the_end(file);
+  const auto whole = std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::steady_clock::now() - begin);
+  const auto longest = static_cast<std::uint32_t>(whole.count());
   int killed = 0, restarts = 0;
   for (std::uint64_t round = 0; round < 20; ++round) {
     std::filesystem::remove(file);
     std::int64_t saved = 0;
     for (bool ended = false; !ended; ++restarts) {
       const auto child = start([&] { return train_to_the_end(file), 0; });
-      ::usleep(1000 + random::below({round}, static_cast<std::uint64_t>(restarts), 40'000));
+      ::usleep(random::below({round}, static_cast<std::uint64_t>(restarts), longest));
       ::kill(child, SIGKILL);
       const int status = wait_for(child);
       ended = WIFEXITED(status);
