@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstddef>
+#include <new>
+#include <type_traits>
+
+#include <tinynet/kernels/norm_act/reference.hpp>
+#include <tinynet/kernels/norm_act/simd.hpp>
+
+namespace tinynet::inline TINYNET_ABI::kernels {
+
+/// What the derivative of an activation reads beside x where a residual was added.
+enum class NormActKeeps { nothing, output, residual };
+
+/// An activation (a struct of ops/activation.hpp) as these kernels take it: its name and innermost
+/// loops. All around the loops is compiled once for each T, whatever activations a program has.
+template <Scalar T>
+class FusedActivation {
+ public:
+  FusedActivation() : FusedActivation(Identity()) {}
+  template <class F>
+  requires(!std::is_same_v<F, FusedActivation>) FusedActivation(const F& formula)
+      : name_(F::name),
+        keeps_(keeps<F>()),
+        simd_(&norm_act_loops_simd<T, F>),
+        reference_(&norm_act_loops_reference<T, F>) {
+    static_assert(sizeof(F) <= sizeof formula_ && std::is_trivially_copyable_v<F>);
+    new (formula_) F(formula);
+  }
+
+  const char* name() const { return name_; }  // empty for none
+  NormActKeeps keeps() const { return keeps_; }
+  /// The formula, which the loops get as their first argument.
+  const void* formula() const { return formula_; }
+  const NormActLoops<T>& loops(const char* kernel) const {
+    return *simd_or_reference(kernel, simd_, reference_);
+  }
+
+ private:
+  template <class F>
+  static constexpr NormActKeeps keeps() {
+    if constexpr (std::is_same_v<F, Identity>) return NormActKeeps::nothing;
+    else if constexpr (F::keeps == decltype(F::keeps)::output) return NormActKeeps::output;
+    else return NormActKeeps::residual;
+  }
+
+  const char* name_;
+  NormActKeeps keeps_;
+  const NormActLoops<T>* simd_;
+  const NormActLoops<T>* reference_;
+  alignas(8) std::byte formula_[16];
+};
+
+}  // namespace tinynet::inline TINYNET_ABI::kernels
