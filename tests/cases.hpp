@@ -3,6 +3,8 @@
 #include <tinynet/ops/activation.hpp>
 #include <tinynet/ops/arithmetic.hpp>
 #include <tinynet/ops/batch_norm.hpp>
+#include <tinynet/ops/batch_norm_act.hpp>
+#include <tinynet/ops/batch_norm_gate.hpp>
 #include <tinynet/ops/cast.hpp>
 #include <tinynet/ops/conv2d.hpp>
 #include <tinynet/ops/depthwise_conv2d.hpp>
@@ -348,6 +350,98 @@ inline List batch_norm_cases() {
   return cases;
 }
 
+/// Normalisation joined with what follows it. With `weight` the sums come from a convolution.
+template <class Activation>
+void add_batch_norm_act(List& cases, Activation activation, const std::string& name,
+                        const Shape& shape, Mode mode, bool residual, const Shape& weight = {}) {
+  const auto c = weight.axes() ? weight[0] : shape[-1];
+  auto out = shape;
+  out[-1] = c;
+  std::vector<Shape> inputs{shape, {c}, {c}};
+  if (weight.axes()) inputs.push_back(weight);
+  if (residual) inputs.push_back(out);
+  const bool convolves = weight.axes() > 0;
+  cases.push_back(
+      {.name = "batch_norm_act " + name + (residual ? ", residual, " : ", ") +
+               (mode == Mode::training ? "" : "evaluation, ") +
+               (convolves ? "behind a convolution, " : "") + to_string(shape),
+       .inputs = inputs,
+       .run = [=](auto& in, Context& ctx) {
+         using T = typename std::decay_t<decltype(in)>::scalar;
+         ctx.mode = mode;
+         auto mean = in.constant({c}, -1, 1), var = in.constant({c}, 0.5, 2);
+         Tensor<double> moments;
+         Variable<T> x = in.x(0), past;
+         if (convolves) {
+           x = ops::conv2d<T>(x, in.w(3), {}, {.padding = 1}, ctx, &moments);
+         }
+         if (residual) past = in.x(convolves ? 4 : 3);
+         return ops::batch_norm_act<T>(x, moments, {in.w(1), in.w(2), mean, var}, past, activation,
+                                       ctx);
+       }});
+}
+
+inline List batch_norm_act_cases() {
+  List cases;
+  const auto train = Mode::training;
+  const auto add = [&](auto activation, const std::string& name) {
+    add_batch_norm_act(cases, activation, name, {2, 3, 5, 17}, train, false);
+    add_batch_norm_act(cases, activation, name, {2, 3, 5, 17}, train, true);
+  };
+  add(kernels::Identity(), "alone");
+  add(ops::Relu(), "relu");
+  add(ops::LeakyRelu{.slope = 0.2}, "leaky_relu");
+  add(ops::Silu(), "silu");
+  add(ops::Gelu(), "gelu");
+  for (const bool residual : {false, true}) {
+    for (const auto& shape : {Shape{3, 1}, Shape{7, 5, 2, 3}, Shape{4, 4, 5, 20},
+                              Shape{2, 2, 3, 33}, Shape{2, 2, 2, 64}, Shape{13, 27, 29, 33}}) {
+      add_batch_norm_act(cases, ops::Relu(), "relu", shape, train, residual);
+    }
+    add_batch_norm_act(cases, ops::Silu(), "silu", {2, 3, 5, 17}, Mode::evaluation, residual);
+    add_batch_norm_act(cases, ops::Silu(), "silu", {2, 5, 4, 3}, train, residual, {17, 3, 3, 3});
+    add_batch_norm_act(cases, ops::Silu(), "silu", {9, 13, 11, 17}, train, residual,
+                       {33, 3, 3, 17});
+  }
+  return cases;
+}
+
+/// Squeeze-and-excite in short: gates from the means of the normalised image.
+template <class Activation>
+void add_batch_norm_gate(List& cases, Activation activation, const std::string& name,
+                         const Shape& shape, Mode mode, bool residual) {
+  const auto c = shape[-1];
+  std::vector<Shape> inputs{shape, {c}, {c}, {c, c}};
+  if (residual) inputs.push_back(shape);
+  cases.push_back(
+      {.name = "batch_norm_gate " + name + (residual ? ", residual, " : ", ") +
+               (mode == Mode::training ? "" : "evaluation, ") + to_string(shape),
+       .inputs = inputs,
+       .run = [=](auto& in, Context& ctx) {
+         using T = typename std::decay_t<decltype(in)>::scalar;
+         ctx.mode = mode;
+         auto mean = in.constant({c}, -1, 1), var = in.constant({c}, 0.5, 2);
+         Variable<T> past;
+         if (residual) past = in.x(4);
+         const auto norm = ops::batch_norm_pool<T>(in.x(0), {}, {in.w(1), in.w(2), mean, var}, ctx);
+         const auto gate = ops::sigmoid(ops::linear(norm.pooled, in.w(3), {}, ctx), ctx);
+         return ops::gate_act<T>(norm, gate, past, activation, ctx);
+       }});
+}
+
+inline List batch_norm_gate_cases() {
+  List cases;
+  for (const bool residual : {false, true}) {
+    for (const auto mode : {Mode::training, Mode::evaluation}) {
+      add_batch_norm_gate(cases, ops::Relu(), "relu", {2, 3, 5, 3}, mode, residual);
+      add_batch_norm_gate(cases, ops::Silu(), "silu", {3, 4, 5, 17}, mode, residual);
+    }
+    add_batch_norm_gate(cases, kernels::Identity(), "alone", {1, 4, 4, 8}, Mode::training, residual);
+    add_batch_norm_gate(cases, ops::Relu(), "relu", {13, 17, 9, 33}, Mode::training, residual);
+  }
+  return cases;
+}
+
 inline List dropout_cases() {
   List cases;
   for (const auto& shape : {Shape{5, 67}, Shape{3, 30001}}) {
@@ -423,7 +517,7 @@ inline List all_cases() {
   List all;
   for (auto* family : {conv2d_cases, depthwise_cases, linear_cases, elementwise_cases,
                        reduction_cases, layout_cases, pooling_cases, batch_norm_cases,
-                       dropout_cases, loss_cases}) {
+                       batch_norm_act_cases, batch_norm_gate_cases, dropout_cases, loss_cases}) {
     for (auto& c : family()) all.push_back(std::move(c));
   }
   return all;

@@ -3,6 +3,8 @@
 #include <tinynet/ops/activation.hpp>
 #include <tinynet/ops/arithmetic.hpp>
 #include <tinynet/ops/batch_norm.hpp>
+#include <tinynet/ops/batch_norm_act.hpp>
+#include <tinynet/ops/batch_norm_gate.hpp>
 #include <tinynet/ops/cast.hpp>
 #include <tinynet/ops/conv2d.hpp>
 #include <tinynet/ops/depthwise_conv2d.hpp>

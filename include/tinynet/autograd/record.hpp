@@ -78,6 +78,16 @@ class Gradient {
     return {{reinterpret_cast<U*>(node_->gradient.data()), count}, store};
   }
 
+  /// As `open`, in the storage of the output's gradient itself where this is the first contribution
+  /// and nobody else holds it: for closures that take `Tensor<T>& dy`, and kernels that may write
+  /// over what they read.
+  Destination<U> open_over(Tensor<U>& dy) const {
+    const bool first = node_ && !node_->gradient;
+    if (!first || !dy.unique() || dy.data() != static_cast<void*>(dy.buffer().data())) return open();
+    node_->gradient = dy.buffer();
+    return {dy.span(), Store::overwrite};
+  }
+
   /// Hands on a gradient that is the output's own, elements in the same order: shared where it is the
   /// first contribution, added otherwise.
   void pass(const Tensor<U>& dy) const {
@@ -219,7 +229,7 @@ struct Recorded final : Backward {
   Recorded(Closure c, Targets t) : closure(std::move(c)), targets(std::move(t)) {}
 
   void run(Node& node) override {
-    const Tensor<T> dy(std::move(node.gradient), 0, node.shape);  // its only owner now
+    Tensor<T> dy(std::move(node.gradient), 0, node.shape);  // its only owner now
     std::apply([&](const auto&... each) { closure(dy, each.gradient()...); }, targets);
   }
 
@@ -237,7 +247,8 @@ std::tuple<const In&...> inputs(const In&... in) {
 
 /// Turns a computed value into a Variable and, where a tape runs and an input wants a gradient,
 /// records how to get there. `backward(dy, d_first, d_second, ...)` gets the gradient of the output
-/// as a tensor and a Gradient for each input; it captures exactly what the derivative reads.
+/// as a tensor, which it may overwrite, and a Gradient for each input; it captures exactly what the
+/// derivative reads.
 ///
 ///     return record(ctx, {"square"}, y, inputs(x), [x = x.value()](const auto& dy, auto dx) {
 ///       if (!dx) return;

@@ -65,14 +65,14 @@ void avg_pool2d_backward(std::span<T> dx, Store store, std::span<const T> dy,
   }
 }
 
-template <Scalar T>
-void global_average_pool_forward(std::span<T> y, std::span<const T> x, std::int64_t pixels,
+template <Scalar T, Scalar U = T>
+void global_average_pool_forward(std::span<U> y, std::span<const T> x, std::int64_t pixels,
                                  std::int64_t c) {
   for (std::int64_t out = 0; out < std::ssize(y); ++out) {
     const std::int64_t n = out / c, ch = out % c;
     double total = 0;
     for (std::int64_t p = 0; p < pixels; ++p) total += x[(n * pixels + p) * c + ch];
-    y[out] = static_cast<T>(total / double(pixels));
+    y[out] = static_cast<U>(total / double(pixels));
   }
 }
 
@@ -142,8 +142,8 @@ void avg_pool2d_backward(std::span<T> dx, Store store, std::span<const T> dy,
   });
 }
 
-template <Scalar T>
-void global_average_pool_forward(std::span<T> y, std::span<const T> x, std::int64_t pixels,
+template <Scalar T, Scalar U = T>
+void global_average_pool_forward(std::span<U> y, std::span<const T> x, std::int64_t pixels,
                                  std::int64_t c) {
   using A = accumulate_t<T>;
   const A scale = A(1) / static_cast<A>(pixels);
@@ -195,12 +195,12 @@ void avg_pool2d_backward(std::span<T> dx, Store store, std::span<const T> dy,
                     reference::avg_pool2d_backward<T>)(dx, store, dy, g);
 }
 
-/// y [n, c] = mean over the pixels of x [n, pixels, c].
-template <Scalar T>
-void global_average_pool_forward(std::span<T> y, std::span<const T> x, std::int64_t pixels,
+/// y [n, c] = mean over the pixels of x [n, pixels, c], stored as T or wider.
+template <Scalar T, Scalar U = T>
+void global_average_pool_forward(std::span<U> y, std::span<const T> x, std::int64_t pixels,
                                  std::int64_t c) {
-  simd_or_reference("global_average_pool_forward", vectors::global_average_pool_forward<T>,
-                    reference::global_average_pool_forward<T>)(y, x, pixels, c);
+  simd_or_reference("global_average_pool_forward", vectors::global_average_pool_forward<T, U>,
+                    reference::global_average_pool_forward<T, U>)(y, x, pixels, c);
 }
 
 /// dx [n, pixels, c] = dy [n, c] / pixels.

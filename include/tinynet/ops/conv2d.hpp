@@ -25,14 +25,16 @@ inline void note_depthwise(const kernels::Conv2dGeometry& g) {
 /// the same function, 10 to 30 times faster.
 ///   y[n, oh, ow, oc] = bias[oc] + sum_{kh, kw, ic} x[n, oh*s - p + kh*d, ow*s - p + kw*d, ic]
 ///                                                  * w[oc, kh, kw, ic]
-/// with stride s, padding p, dilation d.
+/// with stride s, padding p, dilation d. Where `moments` is given, it becomes the sums over all pixels
+/// of y and of its square [2, oc], formed on the way, for ops::batch_norm_act.
 /// Throws ShapeError if the channels differ or the window does not fit.
 template <Scalar T>
 Variable<T> conv2d(const Variable<T>& x,            // [n, h, w, ic]
                    const Weight<param_t<T>>& w,     // [oc, kh, kw, ic / groups]
                    const Weight<param_t<T>>& bias,  // [oc], or absent
                    Window window,                   // stride, padding, dilation, groups
-                   Context& ctx) {                  // -> [n, oh, ow, oc]
+                   Context& ctx,                    // -> [n, oh, ow, oc]
+                   Tensor<double>* moments = nullptr) {
   const auto g = conv2d_geometry("conv2d", x.shape(), w, bias, window, ctx);
   detail::note_depthwise(g);
   Tensor<T> y({g.n, g.oh, g.ow, g.oc});
@@ -40,7 +42,10 @@ Variable<T> conv2d(const Variable<T>& x,            // [n, h, w, ic]
   Buffer storage;
   const auto* packed = w.packed(&forward, detail::pack_variant(g), forward.packed_bytes(g), storage,
                                 [&](std::byte* to) { forward.pack(to, w.span(), g); });
-  forward.run(y.span(), x.value().span(), packed, {.bias = bias.span()}, g);
+  if (moments) *moments = Tensor<double>({2, g.oc});
+  forward.run(
+      y.span(), x.value().span(), packed,
+      {.bias = bias.span(), .moments = {{}, moments ? moments->span() : std::span<double>()}}, g);
   const Op op{"conv2d", g.macs(), g.kh, g.stride, g.dilation};
   return record(ctx, op, y, inputs(x, w, bias),
                 [g, x = x.value(), w](const auto& dy, auto dx, auto dw, auto db) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <new>
 #include <type_traits>
@@ -12,15 +13,34 @@ namespace tinynet::inline TINYNET_ABI::kernels {
 /// What the derivative of an activation reads beside x where a residual was added.
 enum class NormActKeeps { nothing, output, residual };
 
-/// An activation (a struct of ops/activation.hpp) as these kernels take it: its name and innermost
-/// loops. All around the loops is compiled once for each T, whatever activations a program has.
+namespace detail {
+
+/// "batch_norm" and what is joined with it, as summaries show it.
+template <class F>
+struct FusedName {
+  static constexpr std::array<char, 48> join(const char* parts) {
+    std::array<char, 48> name{};
+    std::size_t length = 0;
+    for (; *parts; ++parts) name.at(length++) = *parts;
+    if (*F::name) name.at(length++) = '+';
+    for (const char* p = F::name; *p; ++p) name.at(length++) = *p;
+    return name;
+  }
+  static constexpr std::array names = {join("batch_norm"), join("batch_norm+add"),
+                                       join("batch_norm+gate"), join("batch_norm+gate+add")};
+};
+
+}  // namespace detail
+
+/// An activation (a struct of ops/activation.hpp) as these kernels take it: its innermost loops.
+/// All around the loops is compiled once for each T, whatever activations a program has.
 template <Scalar T>
 class FusedActivation {
  public:
   FusedActivation() : FusedActivation(Identity()) {}
   template <class F>
   requires(!std::is_same_v<F, FusedActivation>) FusedActivation(const F& formula)
-      : name_(F::name),
+      : names_(detail::FusedName<F>::names.data()),
         keeps_(keeps<F>()),
         simd_(&norm_act_loops_simd<T, F>),
         reference_(&norm_act_loops_reference<T, F>) {
@@ -28,7 +48,8 @@ class FusedActivation {
     new (formula_) F(formula);
   }
 
-  const char* name() const { return name_; }  // empty for none
+  /// "batch_norm+gate+add+relu", or as much of it as there is.
+  const char* name(bool gate, bool add) const { return names_[2 * gate + add].data(); }
   NormActKeeps keeps() const { return keeps_; }
   /// The formula, which the loops get as their first argument.
   const void* formula() const { return formula_; }
@@ -44,7 +65,7 @@ class FusedActivation {
     else return NormActKeeps::residual;
   }
 
-  const char* name_;
+  const std::array<char, 48>* names_;
   NormActKeeps keeps_;
   const NormActLoops<T>* simd_;
   const NormActLoops<T>* reference_;

@@ -1,0 +1,180 @@
+#pragma once
+
+#include <tinynet/kernels/norm_act.hpp>
+#include <tinynet/ops/batch_statistics.hpp>
+
+namespace tinynet::inline TINYNET_ABI::ops {
+
+using kernels::FusedActivation;
+
+/// The parameters of a batch normalisation and its running estimates, all [c], as a layer holds them.
+template <class P>
+struct BatchNormWeights {
+  const Weight<P>& gamma;
+  const Weight<P>& beta;
+  Tensor<P>& running_mean;
+  Tensor<P>& running_var;
+  BatchNormSettings settings = {};
+};
+
+namespace detail {
+
+/// What the gradients of a normalisation read, and its scale and shift.
+template <Scalar T>
+struct Normalization {
+  using P = param_t<T>;
+  Tensor<T> x;
+  Tensor<P> gamma;
+  BatchStatistics<P> statistics;
+  Tensor<P> scale, shift;  // [c]: gamma * inverse_std, beta - mean * scale
+
+  Normalization(const Tensor<T>& input, const Tensor<double>& moments,
+                const BatchNormWeights<P>& bn, const Context& ctx)
+      : x(input), gamma(bn.gamma.value()) {
+    check_batch_norm(x.shape(), bn.gamma, bn.beta, bn.running_mean, bn.running_var, ctx);
+    statistics = batch_statistics(x, moments, bn.running_mean, bn.running_var, bn.settings, ctx);
+    scale = Tensor<P>({channels()});
+    shift = Tensor<P>({channels()});
+    for (std::int64_t ch = 0; ch < channels(); ++ch) {
+      scale.data()[ch] = gamma.data()[ch] * statistics.inverse_std.data()[ch];
+      shift.data()[ch] =
+          bn.beta.value().data()[ch] - statistics.mean.data()[ch] * scale.data()[ch];
+    }
+  }
+
+  std::int64_t channels() const { return x.shape()[-1]; }
+  std::int64_t rows() const { return x.size() / channels(); }
+};
+
+/// What reaches the normalised image backwards, for each of n images with coefficients of its own.
+template <Scalar T>
+struct NormalizedGradient {
+  using P = param_t<T>;
+  Tensor<T> ds = {};  // behind the gate: dy * f'(z), or dy where the activation is still to come
+  Tensor<double> sums = {};  // [n, 2, c]: over pixels, of ds after the activation and ds * (x - mean)
+  Tensor<P> gate = {};  // [n, c], or empty: one
+  Tensor<P> dpooled = {};  // [n, c]: of the mean over pixels; or empty: zero
+  Tensor<P> pooled = {};   // [n, c]: that mean of x; empty as dpooled
+};
+
+/// The gradients of a normalisation's inputs. With dn = gate * ds + dpooled / pixels:
+///   dbeta = sum dn,  dgamma = sum dn * xhat,
+///   dx = scale * (dn - dbeta / rows - xhat * dgamma / rows),
+/// the last two terms only where the statistics are of the batch.
+template <Scalar T>
+void normalization_backward(const Normalization<T>& norm, NormalizedGradient<T>& from,
+                            const FusedActivation<T>& f, const Gradient<T>& dx,
+                            const Gradient<param_t<T>>& dgamma,
+                            const Gradient<param_t<T>>& dbeta) {
+  using P = param_t<T>;
+  const std::int64_t c = norm.channels(), n = from.sums.size() / (2 * c);
+  const kernels::NormActGeometry g{n, norm.rows() / n, c};
+  const P *mean = norm.statistics.mean.data(), *inverse_std = norm.statistics.inverse_std.data();
+  Tensor<double> totals = Tensor<double>::zeros({2, c});
+  for (std::int64_t image = 0; image < n; ++image) {
+    const double* sums = from.sums.data() + image * 2 * c;
+    for (std::int64_t ch = 0; ch < c; ++ch) {
+      const std::int64_t at = image * c + ch;
+      const double gate = from.gate.empty() ? 1 : from.gate.data()[at];
+      double first = gate * sums[ch], second = gate * sums[c + ch];
+      if (!from.dpooled.empty()) {
+        first += from.dpooled.data()[at];
+        second += double{from.dpooled.data()[at]} * (double{from.pooled.data()[at]} - mean[ch]);
+      }
+      totals.data()[ch] += first;
+      totals.data()[c + ch] += second;
+    }
+  }
+  if (dbeta) {
+    const auto to = dbeta.open();
+    for (std::int64_t ch = 0; ch < c; ++ch) {
+      kernels::put(to.span[ch], static_cast<P>(totals.data()[ch]), to.store);
+    }
+  }
+  if (dgamma) {
+    const auto to = dgamma.open();
+    for (std::int64_t ch = 0; ch < c; ++ch) {
+      kernels::put(to.span[ch], static_cast<P>(totals.data()[c + ch] * inverse_std[ch]), to.store);
+    }
+  }
+  if (!dx) return;
+
+  const double each = norm.statistics.of_batch ? 1 / static_cast<double>(norm.rows()) : 0;
+  Tensor<P> a({n, c}), b({n, c}), k({n, c}), scale({n, c}), shift({n, c});
+  for (std::int64_t at = 0; at < n * c; ++at) {
+    const std::int64_t ch = at % c;
+    const double s = norm.scale.data()[ch], inverse = inverse_std[ch];
+    const double slope = -s * inverse * inverse * totals.data()[c + ch] * each;
+    double constant = -totals.data()[ch] * each;
+    if (!from.dpooled.empty()) constant += from.dpooled.data()[at] / double(g.pixels);
+    scale.data()[at] = norm.scale.data()[ch];
+    shift.data()[at] = norm.shift.data()[ch];
+    a.data()[at] = static_cast<P>(from.gate.empty() ? s : s * from.gate.data()[at]);
+    b.data()[at] = static_cast<P>(s * constant - slope * mean[ch]);
+    k.data()[at] = static_cast<P>(slope);
+  }
+  const auto to = dx.open_over(from.ds);
+  kernels::norm_act_input<T>({to.span.data(), to.store, from.ds.data(), norm.x.data(),
+                              scale.data(), shift.data(), a.data(), b.data(), k.data()},
+                             f, g);
+}
+
+/// What the derivative of an activation behind a sum reads.
+template <Scalar T>
+Tensor<T> kept_for(const FusedActivation<T>& f, const Tensor<T>& y, const Tensor<T>& residual) {
+  if (residual.empty() || f.keeps() == kernels::NormActKeeps::nothing) return {};
+  return f.keeps() == kernels::NormActKeeps::output ? y : residual;
+}
+
+}  // namespace detail
+
+/// activation(batch_norm(x) + residual) in one pass over memory, or two where the sums of x's channels
+/// are not known: `moments` of ops::conv2d, or empty. Backward it reads x again and stores nothing
+/// that follows from x: one pass for sums, one for dx. The same function as the ops one by one,
+/// without the roundings to T between them.
+///
+///     Tensor<double> moments;
+///     auto y = ops::conv2d<T>(x, w, {}, window, ctx, &moments);
+///     y = ops::batch_norm_act<T>(std::move(y), moments, {gamma, beta, mean, var}, {}, ops::Relu{},
+///                                ctx);
+///
+/// Without a tape, and where nobody else holds x, y is written over it.
+template <Scalar T>
+Variable<T> batch_norm_act(Variable<T> x,                              // [..., c]
+                           const Tensor<double>& moments,              // [2, c], or empty
+                           const BatchNormWeights<param_t<T>>& bn,     // [c]
+                           const std::type_identity_t<Variable<T>>& residual,  // as x, or empty
+                           FusedActivation<std::type_identity_t<T>> activation, Context& ctx) {
+  const bool add = !residual.value().empty();
+  if (add) require_same_shape("batch_norm_act", x.shape(), residual.shape(), where(ctx, bn.gamma));
+  const bool over = !ctx.tape && x.value().unique();
+  const detail::Normalization<T> norm(x.value(), moments, bn, ctx);
+  const kernels::NormActGeometry g{1, norm.rows(), norm.channels()};
+  auto y = over ? x.value() : Tensor<T>(x.shape());
+  kernels::norm_act_forward<T>({y.data(), norm.x.data(), add ? residual.value().data() : nullptr,
+                                norm.scale.data(), norm.shift.data()},
+                               activation, g);
+  const auto kept = detail::kept_for(activation, y, residual.value());
+  return record(
+      ctx, {activation.name(false, add)}, y, inputs(x, bn.gamma, bn.beta, residual),
+      [norm, activation, kept, add, g](auto& dy, auto dx, auto dgamma, auto dbeta, auto dresidual) {
+        detail::NormalizedGradient<T> from{.ds = dy, .sums = Tensor<double>({2, g.c})};
+        T* ds = nullptr;  // stored only for those who read it; over dy where dy is ours
+        if (add) {
+          from.ds = Tensor<T>();
+          if (!dy.unique()) dy = dy.clone();
+          ds = dy.data();
+        }
+        kernels::norm_act_sums<T>(
+            from.sums.span(),
+            {ds, dy.data(), norm.x.data(), kept.empty() ? nullptr : kept.data(), norm.scale.data(),
+             norm.shift.data(), norm.statistics.mean.data()},
+            activation, g);
+        if (add && dresidual) dresidual.pass(dy);
+        from.ds = std::move(dy);
+        detail::normalization_backward<T>(norm, from, add ? FusedActivation<T>() : activation, dx,
+                                          dgamma, dbeta);
+      });
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::ops
