@@ -144,7 +144,7 @@ struct Case {
   std::vector<Shape> inputs;
   Run run;
   double spread = 2;     // inputs lie in (-spread, spread)
-  bool rereads = false;  // the derivative is formed from the output as it was stored, rounded
+  bool rereads = false;  // the derivative reads an output or a gradient that was stored, rounded
 
   /// Makes several units of work for threads, and is too much for central differences.
   bool large() const {

@@ -378,7 +378,8 @@ void add_batch_norm_act(List& cases, Activation activation, const std::string& n
          if (residual) past = in.x(convolves ? 4 : 3);
          return ops::batch_norm_act<T>(x, moments, {in.w(1), in.w(2), mean, var}, past, activation,
                                        ctx);
-       }});
+       },
+       .rereads = residual});
 }
 
 inline List batch_norm_act_cases() {
@@ -394,13 +395,22 @@ inline List batch_norm_act_cases() {
   add(ops::Silu(), "silu");
   add(ops::Gelu(), "gelu");
   for (const bool residual : {false, true}) {
-    for (const auto& shape : {Shape{3, 1}, Shape{7, 5, 2, 3}, Shape{4, 4, 5, 20},
+    for (const auto& shape : {Shape{9, 1}, Shape{7, 5, 2, 3}, Shape{4, 4, 5, 20},
                               Shape{2, 2, 3, 33}, Shape{2, 2, 2, 64}, Shape{13, 27, 29, 33}}) {
       add_batch_norm_act(cases, ops::Relu(), "relu", shape, train, residual);
     }
     add_batch_norm_act(cases, ops::Silu(), "silu", {2, 3, 5, 17}, Mode::evaluation, residual);
+  }
+  return cases;
+}
+
+/// With sums from a convolution, whose output is rounded in between: for gradients and threads.
+inline List conv_norm_act_cases() {
+  List cases;
+  for (const bool residual : {false, true}) {
+    const auto train = Mode::training;
     add_batch_norm_act(cases, ops::Silu(), "silu", {2, 5, 4, 3}, train, residual, {17, 3, 3, 3});
-    add_batch_norm_act(cases, ops::Silu(), "silu", {9, 13, 11, 17}, train, residual,
+    add_batch_norm_act(cases, ops::Relu(), "relu", {9, 13, 11, 17}, train, residual,
                        {33, 3, 3, 17});
   }
   return cases;
@@ -426,7 +436,8 @@ void add_batch_norm_gate(List& cases, Activation activation, const std::string& 
          const auto norm = ops::batch_norm_pool<T>(in.x(0), {}, {in.w(1), in.w(2), mean, var}, ctx);
          const auto gate = ops::sigmoid(ops::linear(norm.pooled, in.w(3), {}, ctx), ctx);
          return ops::gate_act<T>(norm, gate, past, activation, ctx);
-       }});
+       },
+       .rereads = true});
 }
 
 inline List batch_norm_gate_cases() {

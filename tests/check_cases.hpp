@@ -45,7 +45,7 @@ inline std::vector<double> sensitivity(const Case& c, double nudge) {
 /// Empty where two runs agree, else what differs most. Two correct runs differ by
 ///   eps * |value|       both were rounded when stored, perhaps to neighbours,
 ///   sums * |value|      and before that may be sums of many terms of one sign,
-///   eps * |upstream|    where the derivative reads an output that was rounded (softmax, tanh),
+///   eps * |upstream|    where the derivative reads what was rounded: an output (softmax), a gradient,
 ///   noise               sums were formed in another order, or of operands that were rounded:
 ///                       `sensitivity` says what that amounts to.
 inline std::string difference(const std::vector<Result>& expected, const std::vector<Result>& came,

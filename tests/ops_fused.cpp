@@ -16,3 +16,8 @@ TEST_CASE("batch_norm_gate") {
   SUBCASE("kernel paths agree with the reference") { check_paths(list); }
   SUBCASE("threads do not change a bit") { check_threads(list); }
 }
+TEST_CASE("convolution and batch_norm_act") {
+  const auto list = cases::conv_norm_act_cases();
+  SUBCASE("gradients agree with central differences") { check_gradients(list); }
+  SUBCASE("threads do not change a bit") { check_threads(list); }
+}

@@ -5,6 +5,7 @@
 #include <tinynet/nn/channel_map.hpp>
 #include <tinynet/nn/clone.hpp>
 #include <tinynet/nn/conv2d.hpp>
+#include <tinynet/nn/conv_norm_act.hpp>
 #include <tinynet/nn/depthwise_conv2d.hpp>
 #include <tinynet/nn/dropout.hpp>
 #include <tinynet/nn/fold.hpp>

@@ -9,6 +9,7 @@
 #include <tinynet/ops/conv2d.hpp>
 #include <tinynet/ops/depthwise_conv2d.hpp>
 #include <tinynet/ops/dropout.hpp>
+#include <tinynet/ops/fused_activation.hpp>
 #include <tinynet/ops/linear.hpp>
 #include <tinynet/ops/loss.hpp>
 #include <tinynet/ops/pool2d.hpp>

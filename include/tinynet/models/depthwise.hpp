@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include <tinynet/nn/batch_norm.hpp>
+#include <tinynet/nn/conv_norm_act.hpp>
 #include <tinynet/nn/depthwise_conv2d.hpp>
 #include <tinynet/nn/dropout.hpp>
 #include <tinynet/nn/linear.hpp>
@@ -55,9 +55,9 @@ struct DepthwiseBlock {
   }
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
-    const auto y = ops::relu(bn1(conv1(x, ctx), ctx), ctx);
+    const auto y = nn::conv_norm_act<T>(conv1, bn1, x, {}, ops::Relu{}, ctx);
     const auto past = nn::run_named("downsample", downsample, x, ctx);
-    return ops::relu(ops::add(bn2(conv2(y, ctx), ctx), past, ctx), ctx);
+    return nn::conv_norm_act<T>(conv2, bn2, y, past, ops::Relu{}, ctx);
   }
   void members(nn::Members& m) {
     m("conv1", conv1);
@@ -96,8 +96,8 @@ struct DepthwiseNet {
   }
 
   Variable<P> operator()(const Variable<T>& x, Context& ctx) {  // [n, h, w, c] -> [n, classes]
-    const auto stem = ops::relu(bn1(conv1(x, ctx), ctx), ctx);
-    const auto y = nn::run_named("blocks", blocks, stem, ctx);
+    auto stem = nn::conv_norm_act<T>(conv1, bn1, x, {}, ops::Relu{}, ctx);
+    const auto y = nn::run_named("blocks", blocks, std::move(stem), ctx);
     const auto pooled = ops::cast<P>(ops::global_average_pool(y, ctx), ctx);
     return fc(ops::dropout(pooled, options.dropout, ctx), ctx);
   }

@@ -5,6 +5,7 @@
 
 #include <tinynet/nn/batch_norm.hpp>
 #include <tinynet/nn/conv2d.hpp>
+#include <tinynet/nn/conv_norm_act.hpp>
 #include <tinynet/nn/linear.hpp>
 #include <tinynet/nn/residual.hpp>
 #include <tinynet/nn/squeeze_excite.hpp>
@@ -25,6 +26,7 @@ struct ResNetOptions {
 /// gate before the sum on request. Names are torchvision's.
 template <Scalar T>
 struct BasicBlock {
+  using P = param_t<T>;
   struct Options {
     Required<int> in, out;
     int stride = 1;
@@ -35,7 +37,8 @@ struct BasicBlock {
   Options options;
   nn::Conv2d<T> conv1, conv2;
   nn::BatchNorm2d<T> bn1, bn2;
-  nn::Sequential<T> se, downsample;
+  std::vector<nn::SqueezeExcite<T>> se;  // one or none
+  nn::Sequential<T> downsample;
 
   explicit BasicBlock(const Options& o)
       : options(o),
@@ -49,8 +52,8 @@ struct BasicBlock {
         bn1({.channels = o.out}),
         bn2({.channels = o.out}) {
     if (o.squeeze_excite) {
-      se.add(
-          nn::SqueezeExcite<T>({.channels = o.out, .reduction = o.squeeze_excite, .bias = false}));
+      se.emplace_back(nn::SqueezeExciteOptions{
+          .channels = o.out, .reduction = o.squeeze_excite, .bias = false});
     }
     if (o.stride != 1 || o.in != o.out) {
       downsample.add(nn::Conv2d<T>({.in = o.in,
@@ -64,8 +67,17 @@ struct BasicBlock {
   }
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
-    auto y = ops::relu(bn1(conv1(x, ctx), ctx), ctx);
-    y = nn::run_named("se", se, bn2(conv2(y, ctx), ctx), ctx);
+    const ops::Relu relu;
+    const bool drops = options.drop_path > 0 && ctx.is_training();
+    auto y = nn::conv_norm_act<T>(conv1, bn1, x, {}, relu, ctx);
+    if (ctx.fuse && bn2.joins()) {
+      const auto past = nn::run_named("downsample", downsample, x, ctx);
+      if (se.empty() && !drops) return nn::conv_norm_act<T>(conv2, bn2, y, past, relu, ctx);
+      const auto gate = [&](const Variable<P>& means, Context& inner) { return gates(means, inner); };
+      return nn::conv_norm_gate_act<T>(conv2, bn2, gate, y, past, relu, ctx);
+    }
+    y = bn2(conv2(y, ctx), ctx);
+    for (auto& each : se) y = nn::run_named("se.0", each, y, ctx);
     const auto past = nn::run_named("downsample", downsample, x, ctx);
     return ops::relu(ops::add(ops::drop_path(y, options.drop_path, ctx), past, ctx), ctx);
   }
@@ -74,8 +86,17 @@ struct BasicBlock {
     m("bn1", bn1);
     m("conv2", conv2);
     m("bn2", bn2);
-    m("se", se);
+    for (auto& each : se) m("se.0", each);
     m("downsample", downsample);
+  }
+
+ private:
+  /// Squeeze-and-excite's gates, zero for dropped samples: from channel means [n, c].
+  Variable<P> gates(const Variable<P>& means, Context& ctx) {
+    const Context::Scope scope(ctx, "se.0");
+    const auto gate =
+        se.empty() ? Variable<P>(Tensor<P>::ones(means.shape())) : se[0].gate(means, ctx);
+    return ops::drop_path(gate, options.drop_path, ctx);
   }
 };
 
@@ -112,9 +133,9 @@ struct ResNet {
   }
 
   Variable<P> operator()(const Variable<T>& x, Context& ctx) {  // [n, h, w, c] -> [n, classes]
-    auto y = ops::relu(bn1(conv1(x, ctx), ctx), ctx);
+    auto y = nn::conv_norm_act<T>(conv1, bn1, x, {}, ops::Relu{}, ctx);
     for (std::size_t i = 0; i < stages.size(); ++i) {
-      y = nn::run_named(stage_name(i), stages[i], y, ctx);
+      y = nn::run_named(stage_name(i), stages[i], std::move(y), ctx);
     }
     return fc(ops::cast<P>(ops::global_average_pool(y, ctx), ctx), ctx);
   }

@@ -9,8 +9,8 @@ template <Scalar T, class Formula>
 struct Activation {
   Formula formula = {};
 
-  Variable<T> operator()(const Variable<T>& x, Context& ctx) {
-    return ops::Elementwise<Formula>{}(x, formula, ctx);
+  Variable<T> operator()(Variable<T> x, Context& ctx) {
+    return ops::Elementwise<Formula>{}(std::move(x), formula, ctx);
   }
 };
 

@@ -6,6 +6,7 @@
 #include <tinynet/nn/init.hpp>
 #include <tinynet/nn/members.hpp>
 #include <tinynet/ops/batch_norm.hpp>
+#include <tinynet/ops/batch_norm_act.hpp>
 
 namespace tinynet::inline TINYNET_ABI::nn {
 
@@ -36,8 +37,18 @@ struct BatchNorm2d {
       if (ctx.is_training()) throw_folded(ctx);
       return x;
     }
-    return ops::batch_norm<T>(x, weight, bias, running_mean, running_var,
-                              {.momentum = options.momentum, .eps = options.eps}, ctx);
+    return ops::batch_norm<T>(x, weight, bias, running_mean, running_var, settings(), ctx);
+  }
+  /// Whether `joined` may be called: there is nothing to join once this layer is folded away.
+  bool joins() const { return !folded; }
+  /// activation(batch_norm(x) + residual) in one pass; `moments` as ops::conv2d gives them, or empty.
+  Variable<T> joined(Variable<T> x, const Tensor<double>& moments, const Variable<T>& residual,
+                     const ops::FusedActivation<T>& activation, Context& ctx) {
+    return ops::batch_norm_act<T>(std::move(x), moments, weights(), residual, activation, ctx);
+  }
+  /// What ops that join it with its neighbours take.
+  ops::BatchNormWeights<P> weights() {
+    return {weight, bias, running_mean, running_var, settings()};
   }
   /// What this layer does in evaluation.
   ChannelMap channel_map() const {
@@ -63,6 +74,9 @@ struct BatchNorm2d {
     throw StateError(Message("batch_norm", "this layer was folded into the convolution before it")
                          .fact("in", layer.empty() ? ctx.path : layer)
                          .hint("train the model itself, and fold a copy: nn::clone(model)"));
+  }
+  ops::BatchNormSettings settings() const {
+    return {.momentum = options.momentum, .eps = options.eps};
   }
 };
 

@@ -39,12 +39,13 @@ struct Conv2d {
     if (o.bias) bias = {{o.out}, ParameterKind::bias, init::uniform(-bound, bound)};
   }
 
-  Variable<T> operator()(const Variable<T>& x, Context& ctx) {
+  /// `moments`, where given: see ops::conv2d.
+  Variable<T> operator()(const Variable<T>& x, Context& ctx, Tensor<double>* moments = nullptr) {
     const ops::Window window{.stride = options.stride,
                              .padding = options.padding,
                              .dilation = options.dilation,
                              .groups = options.groups};
-    return ops::conv2d<T>(x, weight, bias, window, ctx);
+    return ops::conv2d<T>(x, weight, bias, window, ctx, moments);
   }
   void absorb(const ChannelMap& map) { nn::absorb(map, weight, bias); }
   void members(Members& m) {

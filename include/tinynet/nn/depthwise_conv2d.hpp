@@ -65,8 +65,9 @@ struct DepthwiseSeparableConv2d {
                    .init = o.init}),
         pointwise({.in = o.in, .out = o.out, .kernel = 1, .bias = false, .init = o.init}) {}
 
-  Variable<T> operator()(const Variable<T>& x, Context& ctx) {
-    return pointwise(depthwise(x, ctx), ctx);
+  /// `moments`, where given: see ops::conv2d.
+  Variable<T> operator()(const Variable<T>& x, Context& ctx, Tensor<double>* moments = nullptr) {
+    return pointwise(depthwise(x, ctx), ctx, moments);
   }
   void members(Members& m) {
     m("depthwise", depthwise);

@@ -124,6 +124,7 @@ Folding fold_batch_norm(Model& model, const Shape& input) {
   detail::FoldObserver<> observer{Members(model)};
   auto ctx = Context::evaluation();
   ctx.observer = &observer;
+  ctx.fuse = false;  // each op alone, so that it shows who reads what
   model(Variable<T>(Tensor<T>::zeros(input)), ctx);
   return observer.fold();
 }

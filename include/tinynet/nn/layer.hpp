@@ -1,13 +1,23 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include <tinynet/autograd/variable.hpp>
 #include <tinynet/nn/clone.hpp>
+#include <tinynet/ops/fused_activation.hpp>
 
 namespace tinynet::inline TINYNET_ABI::nn {
+
+/// A layer that can run together with the activation behind it: BatchNorm2d.
+template <class L, class T>
+concept Joins = requires(L& layer, const Tensor<double>& moments,
+                         const ops::FusedActivation<T>& activation, Context& ctx) {
+  layer.joins();
+  layer.joined(Variable<T>(), moments, Variable<T>(), activation, ctx);
+};
 
 /// Any layer that takes one variable and gives one, for containers: whatever can be called as
 /// `layer(x, ctx)`. Lambdas are layers without members.
@@ -18,7 +28,19 @@ class Layer {
   requires(!std::is_same_v<std::remove_cvref_t<L>, Layer>) Layer(L layer)
       : held_(new Held<L>(std::move(layer))) {}
 
-  Variable<T> operator()(const Variable<T>& x, Context& ctx) { return held_->run(x, ctx); }
+  /// A variable that is moved in may be written over. `moments`, where given, becomes the sums that
+  /// batch normalisation needs of the result if the layer forms them on the way, as Conv2d does.
+  Variable<T> operator()(Variable<T> x, Context& ctx, Tensor<double>* moments = nullptr) {
+    return held_->run(std::move(x), ctx, moments);
+  }
+  /// True for a batch normalisation, which `joined` runs together with the activation behind it.
+  bool joins() const { return held_->joins(); }
+  Variable<T> joined(Variable<T> x, const Tensor<double>& moments,
+                     const ops::FusedActivation<T>& activation, Context& ctx) {
+    return held_->joined(std::move(x), moments, activation, ctx);
+  }
+  /// The activation, where this layer is nothing else.
+  std::optional<ops::FusedActivation<T>> activation() const { return held_->activation(); }
   void members(Members& m) { held_->members(m); }
   /// The same layer without values of its own.
   Layer remake() const { return Layer(held_->remake()); }
@@ -26,14 +48,39 @@ class Layer {
  private:
   struct Anything {
     virtual ~Anything() = default;
-    virtual Variable<T> run(const Variable<T>& x, Context& ctx) = 0;
+    virtual Variable<T> run(Variable<T> x, Context& ctx, Tensor<double>* moments) = 0;
+    virtual bool joins() const { return false; }
+    virtual Variable<T> joined(Variable<T> x, const Tensor<double>&,
+                               const ops::FusedActivation<T>&, Context&) {
+      return x;
+    }
+    virtual std::optional<ops::FusedActivation<T>> activation() const { return {}; }
     virtual void members(Members& m) = 0;
     virtual Anything* remake() const = 0;
   };
   template <class L>
   struct Held final : Anything {
     explicit Held(L l) : layer(std::move(l)) {}
-    Variable<T> run(const Variable<T>& x, Context& ctx) override { return layer(x, ctx); }
+    Variable<T> run(Variable<T> x, Context& ctx, Tensor<double>* moments) override {
+      if constexpr (requires { layer(x, ctx, moments); }) return layer(x, ctx, moments);
+      else return layer(std::move(x), ctx);
+    }
+    bool joins() const override {
+      if constexpr (Joins<L, T>) return layer.joins();
+      else return false;
+    }
+    Variable<T> joined(Variable<T> x, const Tensor<double>& moments,
+                       const ops::FusedActivation<T>& f, Context& ctx) override {
+      if constexpr (Joins<L, T>) return layer.joined(std::move(x), moments, {}, f, ctx);
+      else return x;
+    }
+    std::optional<ops::FusedActivation<T>> activation() const override {
+      if constexpr (requires { ops::FusedActivation<T>(layer.formula); }) {
+        return ops::FusedActivation<T>(layer.formula);
+      } else {
+        return {};
+      }
+    }
     void members([[maybe_unused]] Members& m) override {
       if constexpr (HasMembers<L>) m.list(layer);
     }
@@ -48,9 +95,9 @@ class Layer {
 /// Runs a part of a model under its name, which observers and errors inside then begin with. Layers
 /// with parameters know their names; this tells the others in the part.
 template <Scalar T, class L>
-auto run_named(const std::string& name, L& layer, const Variable<T>& x, Context& ctx) {
+auto run_named(const std::string& name, L& layer, Variable<T> x, Context& ctx) {
   const Context::Scope scope(ctx, name);
-  return layer(x, ctx);
+  return layer(std::move(x), ctx);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::nn

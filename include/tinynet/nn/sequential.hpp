@@ -8,7 +8,9 @@
 
 namespace tinynet::inline TINYNET_ABI::nn {
 
-/// Layers one after another, named "0", "1", ... or as `add` says.
+/// Layers one after another, named "0", "1", ... or as `add` says. A convolution, BatchNorm2d and an
+/// activation that follow one another run joined, without passes over memory between them, unless
+/// Context::fuse is off; names and parameters stay as they are.
 ///
 ///     nn::Sequential<T> body(nn::Conv2d<T>({.in = 1, .out = 32, .padding = 1}), nn::Relu<T>());
 ///     body.add("pool", nn::MaxPool2d<T>());
@@ -33,7 +35,21 @@ struct Sequential {
   }
 
   Variable<T> operator()(Variable<T> x, Context& ctx) {
-    for (auto& [name, layer] : layers) x = run_named(name, layer, x, ctx);
+    Tensor<double> moments;  // of x, where a convolution formed them for the normalisation behind it
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      auto& [name, layer] = layers[i];
+      const Context::Scope scope(ctx, name);
+      if (ctx.fuse && layer.joins()) {
+        const auto next = i + 1 < layers.size() ? layers[i + 1].second.activation() : std::nullopt;
+        x = layer.joined(std::move(x), moments, next.value_or(ops::FusedActivation<T>()), ctx);
+        i += next.has_value();
+        continue;
+      }
+      const bool wanted = ctx.fuse && ctx.is_training() && i + 1 < layers.size() &&
+                          layers[i + 1].second.joins();
+      moments = {};
+      x = layer(std::move(x), ctx, wanted ? &moments : nullptr);
+    }
     return x;
   }
   void members(Members& m) {

@@ -30,8 +30,11 @@ struct SqueezeExcite {
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {  // [n, h, w, c] -> [n, h, w, c]
     const auto pooled = ops::cast<P>(ops::global_average_pool(x, ctx), ctx);  // [n, c]
-    const auto gate = ops::sigmoid(excite(ops::relu(squeeze(pooled, ctx), ctx), ctx), ctx);
-    return ops::scale_channels(x, gate, ctx);
+    return ops::scale_channels(x, gate(pooled, ctx), ctx);
+  }
+  /// The gates of images with these channel means.
+  Variable<P> gate(const Variable<P>& pooled, Context& ctx) {  // [n, c] -> [n, c]
+    return ops::sigmoid(excite(ops::relu(squeeze(pooled, ctx), ctx), ctx), ctx);
   }
   void members(Members& m) {
     m("squeeze", squeeze);

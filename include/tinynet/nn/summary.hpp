@@ -94,7 +94,7 @@ inline std::string to_string(const Summary& summary) {
                         const std::string& parameters, const std::string& bytes,
                         const std::string& macs, const std::string& field) {
     char row[256];
-    std::snprintf(row, sizeof row, "%-28s %-20s %-20s %12s %12s %14s %6s\n", path.c_str(),
+    std::snprintf(row, sizeof row, "%-28s %-24s %-20s %12s %12s %14s %6s\n", path.c_str(),
                   op.c_str(), output.c_str(), parameters.c_str(), bytes.c_str(), macs.c_str(),
                   field.c_str());
     text += row;

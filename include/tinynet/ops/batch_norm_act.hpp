@@ -2,16 +2,14 @@
 
 #include <tinynet/kernels/norm_act.hpp>
 #include <tinynet/ops/batch_statistics.hpp>
+#include <tinynet/ops/fused_activation.hpp>
 
 namespace tinynet::inline TINYNET_ABI::ops {
-
-using kernels::FusedActivation;
 
 /// The parameters of a batch normalisation and its running estimates, all [c], as a layer holds them.
 template <class P>
 struct BatchNormWeights {
-  const Weight<P>& gamma;
-  const Weight<P>& beta;
+  Weight<P> gamma, beta;
   Tensor<P>& running_mean;
   Tensor<P>& running_var;
   BatchNormSettings settings = {};

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <tinynet/nn/batch_norm.hpp>
+#include <tinynet/nn/conv2d.hpp>
+#include <tinynet/ops/activation.hpp>
+#include <tinynet/ops/arithmetic.hpp>
+#include <tinynet/ops/batch_norm_gate.hpp>
+
+namespace tinynet::inline TINYNET_ABI::nn {
+
+/// activation(bn(conv(x)) + residual), for models that hold the layers under names of their own. The
+/// convolution forms the sums for the statistics on the way, and one pass does the rest; with
+/// Context::fuse off, the ops run one by one. `conv` is any layer that can form sums (Conv2d,
+/// DepthwiseSeparableConv2d), `residual` may be empty.
+///
+///     y = nn::conv_norm_act<T>(conv1, bn1, x, {}, ops::Relu{}, ctx);
+template <Scalar T, class Conv, class Formula>
+Variable<T> conv_norm_act(Conv& conv, BatchNorm2d<T>& bn,
+                          const std::type_identity_t<Variable<T>>& x,
+                          const std::type_identity_t<Variable<T>>& residual, Formula activation,
+                          Context& ctx) {
+  if (ctx.fuse && bn.joins()) {
+    Tensor<double> moments;
+    auto y = conv(x, ctx, ctx.is_training() ? &moments : nullptr);
+    return bn.joined(std::move(y), moments, residual, activation, ctx);
+  }
+  auto y = bn(conv(x, ctx), ctx);
+  if (!residual.value().empty()) y = ops::add(y, residual, ctx);
+  if constexpr (std::is_same_v<Formula, ops::Identity>) return y;
+  else return ops::Elementwise<Formula>{}(y, activation, ctx);
+}
+
+/// activation(gate * bn(conv(x)) + residual) with gates [n, c] from the channel means of bn(conv(x)):
+/// `gate(means, ctx)`, called once. Squeeze-and-excite, and whatever drops samples or channels.
+template <Scalar T, class Conv, class Gate, class Formula>
+Variable<T> conv_norm_gate_act(Conv& conv, BatchNorm2d<T>& bn, const Gate& gate,
+                               const std::type_identity_t<Variable<T>>& x,
+                               const std::type_identity_t<Variable<T>>& residual,
+                               Formula activation, Context& ctx) {
+  Tensor<double> moments;
+  const auto y = conv(x, ctx, ctx.is_training() ? &moments : nullptr);
+  const auto norm = ops::batch_norm_pool<T>(y, moments, bn.weights(), ctx);
+  return ops::gate_act<T>(norm, gate(norm.pooled, ctx), residual, activation, ctx);
+}
+
+/// A convolution without bias, batch normalisation and an activation, joined.
+///
+///     nn::ConvNormAct<float> stem({.in = 3, .out = 64, .padding = 1});
+///     nn::ConvNormAct<float, ops::Silu> next({.in = 64, .out = 64, .stride = 2, .padding = 1});
+struct ConvNormActOptions {
+  Required<int> in;   // input channels
+  Required<int> out;  // output channels
+  int kernel = 3;     // window side, pixels
+  int stride = 1;     // pixels
+  int padding = 0;    // zeros added on each side
+  int dilation = 1;   // pixels between taps
+  int groups = 1;
+  double momentum = 0.1, eps = 1e-5;  // of the normalisation, as BatchNorm2dOptions
+  init::Init init = init::pytorch_default();
+};
+
+template <Scalar T, class Formula = ops::Relu>
+struct ConvNormAct {
+  ConvNormActOptions options;
+  Conv2d<T> conv;
+  BatchNorm2d<T> bn;
+  Formula activation;
+
+  explicit ConvNormAct(const ConvNormActOptions& o, Formula f = {})
+      : options(o),
+        conv({.in = o.in,
+              .out = o.out,
+              .kernel = o.kernel,
+              .stride = o.stride,
+              .padding = o.padding,
+              .dilation = o.dilation,
+              .groups = o.groups,
+              .bias = false,
+              .init = o.init}),
+        bn({.channels = o.out, .momentum = o.momentum, .eps = o.eps}),
+        activation(f) {}
+
+  Variable<T> operator()(const Variable<T>& x, Context& ctx) {
+    return conv_norm_act<T>(conv, bn, x, {}, activation, ctx);
+  }
+  void members(Members& m) {
+    m("conv", conv);
+    m("bn", bn);
+  }
+  ConvNormAct remake() const { return ConvNormAct(options, activation); }
+};
+
+}  // namespace tinynet::inline TINYNET_ABI::nn
