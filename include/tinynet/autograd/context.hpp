@@ -70,10 +70,10 @@ struct Observer {
 struct Context {
   Mode mode = Mode::evaluation;
   Tape* tape = nullptr;  // none: no gradient, and nothing is kept for one
-  random::Key key;       // of this step
+  random::Key key = {};  // of this step
   Observer* observer = nullptr;
   bool recompute = false;   // a second forward: batch norm leaves its running statistics alone
-  bool fuse = true;  // layers join convolution, batch norm and activation; ops never do
+  bool fuse = true;         // layers join convolution, batch norm and activation; ops never do
   std::string path = "";    // dotted, of the container being run
   std::uint64_t drawn = 0;  // random streams handed out in this pass
 

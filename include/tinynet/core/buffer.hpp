@@ -71,6 +71,11 @@ class BufferPool {
     return statistics_;
   }
 
+  void reset_peak() {
+    const std::lock_guard lock(mutex_);
+    statistics_.peak_bytes_in_use = statistics_.bytes_in_use;
+  }
+
   void trim() {
     const std::lock_guard lock(mutex_);
     for (auto& free : free_) {
@@ -158,6 +163,9 @@ class Buffer {
 
 /// Counters of the pool; `peak_bytes_in_use` is the high-water mark of all tensors.
 inline MemoryStatistics memory_statistics() { return detail::BufferPool::instance().statistics(); }
+
+/// Begins a new high-water mark at what is in use now.
+inline void reset_memory_peak() { detail::BufferPool::instance().reset_peak(); }
 
 /// Gives unused storage back to the system.
 inline void trim_memory() { detail::BufferPool::instance().trim(); }

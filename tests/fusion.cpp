@@ -1,0 +1,255 @@
+// Layers that run convolution, batch norm, gate, residual and activation joined: the same function as
+// the ops one by one, within a bound, in training, evaluation and recomputation.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <tinynet/models.hpp>
+#include <tinynet/nn.hpp>
+#include <tinynet/ops/loss.hpp>
+
+using namespace tinynet;
+
+namespace {
+
+/// All ways in which layers join, and neighbours that do not.
+template <class T>
+struct Mixture {
+  nn::Sequential<T> features;
+  nn::Linear<param_t<T>> head{{.in = 24, .out = 10}};
+
+  Mixture() {
+    features.add(nn::Conv2d<T>({.in = 3, .out = 16, .padding = 1}))
+        .add(nn::BatchNorm2d<T>({.channels = 16}))
+        .add(nn::Relu<T>())
+        .add(nn::Conv2d<T>({.in = 16, .out = 24, .padding = 1}))
+        .add(nn::MaxPool2d<T>())
+        .add(nn::BatchNorm2d<T>({.channels = 24}))
+        .add(nn::LeakyRelu<T>{{.slope = 0.2}})
+        .add(nn::DepthwiseSeparableConv2d<T>({.in = 24, .out = 24}))
+        .add(nn::BatchNorm2d<T>({.channels = 24}))
+        .add(nn::ConvNormAct<T, ops::Silu>({.in = 24, .out = 24, .padding = 1}))
+        .add(nn::GlobalAveragePool<T>())
+        .add(nn::BatchNorm2d<T>({.channels = 24}))
+        .add(nn::Gelu<T>());
+  }
+  Variable<param_t<T>> operator()(const Variable<T>& x, Context& ctx) {
+    return head(ops::cast<param_t<T>>(features(x, ctx), ctx), ctx);
+  }
+  void members(nn::Members& m) {
+    m("features", features);
+    m("head", head);
+  }
+};
+
+template <class T>
+struct SeNet : models::ResNet<T> {
+  SeNet()
+      : models::ResNet<T>({.widths = {16, 24},
+                           .blocks = {1, 2},
+                           .squeeze_excite = 4,
+                           .drop_path = 0.3}) {}
+};
+template <class T>
+struct PlainResNet : models::ResNet<T> {
+  PlainResNet() : models::ResNet<T>({.widths = {16, 24}, .blocks = {1, 2}, .drop_path = 0.3}) {}
+};
+template <class T>
+struct Depthwise : models::DepthwiseNet<T> {
+  Depthwise() : models::DepthwiseNet<T>({.widths = {16, 20}, .blocks = 1}) {}
+};
+template <class T>
+struct Pooled : models::Cnn<T> {
+  Pooled()
+      : models::Cnn<T>({.channels = 3,
+                        .image = 12,
+                        .widths = {16, 20},
+                        .convolutions = 2,
+                        .batch_norm = true,
+                        .hidden = 0}) {}
+};
+
+void append(std::vector<double>& to, const auto& tensor) {
+  to.insert(to.end(), tensor.span().begin(), tensor.span().end());
+}
+
+/// Logits, gradients and running statistics after one pass on one batch.
+template <class T, template <class> class Model>
+std::vector<double> pass(Context ctx) {
+  Model<T> model;
+  nn::initialize(model, 3);
+  Tape tape;
+  ctx.tape = &tape;
+  ctx.key = random::Key{4};
+  Tensor<std::int32_t> labels({12});
+  for (std::int32_t i = 0; i < 12; ++i) labels(i) = i % 10;
+  // The same images in all precisions: those of bfloat16.
+  const auto rounded = Tensor<bfloat16>::normal({12, 12, 12, 3}, random::Key{5}, 0.3f);
+  Tensor<T> images(rounded.shape());
+  for (std::int64_t i = 0; i < images.size(); ++i) {
+    images.data()[i] = static_cast<T>(static_cast<float>(rounded.data()[i]));
+  }
+  const auto x = Variable<T>::leaf(images, tape);
+  const auto logits = model(x, ctx);
+  ops::cross_entropy(logits, labels, {}, ctx).backward();
+  std::vector<double> all;
+  append(all, logits.value());
+  append(all, x.gradient());
+  const nn::Members members(model);
+  members.for_parameters([&](const auto&, auto& parameter) { append(all, parameter.gradient()); });
+  members.for_buffers([&](const auto&, auto& buffer) { append(all, buffer); });
+  return all;
+}
+
+double distance(const std::vector<double>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    difference += (a[i] - b[i]) * (a[i] - b[i]);
+    size += b[i] * b[i];
+  }
+  return std::sqrt(difference / size);
+}
+
+template <template <class> class Model>
+void check_model(Context ctx) {
+  auto apart = ctx;
+  apart.fuse = false;
+  const auto exact = pass<double, Model>(apart);
+  CHECK(distance(pass<double, Model>(ctx), exact) < 1e-11);
+  CHECK(distance(pass<float, Model>(ctx), exact) < 2e-5);
+  // Joined, fewer results are rounded: they err about as much as those of the ops one by one, or less.
+  const auto apart_error = distance(pass<bfloat16, Model>(apart), exact);
+  CHECK(distance(pass<bfloat16, Model>(ctx), exact) < 1.5 * apart_error);
+  CHECK(apart_error < 0.1);
+}
+
+template <template <class> class Model>
+void check_modes() {
+  SUBCASE("training") { check_model<Model>({.mode = Mode::training}); }
+  SUBCASE("evaluation") { check_model<Model>({}); }
+  SUBCASE("recomputation") { check_model<Model>({.mode = Mode::training, .recompute = true}); }
+}
+
+std::string ops_of(const nn::Summary& summary) {
+  std::string all;
+  for (const auto& row : summary.rows) all += row.path + " " + row.op + "\n";
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("joined and one by one agree: Sequential") { check_modes<Mixture>(); }
+TEST_CASE("joined and one by one agree: residual blocks") { check_modes<PlainResNet>(); }
+TEST_CASE("joined and one by one agree: gates") { check_modes<SeNet>(); }
+TEST_CASE("joined and one by one agree: depthwise blocks") { check_modes<Depthwise>(); }
+TEST_CASE("joined and one by one agree: pools between") { check_modes<Pooled>(); }
+
+TEST_CASE_TEMPLATE("threads do not change a bit", T, float, bfloat16) {
+  const int before = num_threads();
+  const auto with = [](int threads) {
+    set_num_threads(threads);
+    auto all = pass<T, Mixture>({.mode = Mode::training});
+    const auto more = pass<T, SeNet>({.mode = Mode::training});
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  const auto one = with(1);
+  CHECK(one == with(2));
+  CHECK(one == with(3));
+  set_num_threads(before);
+}
+
+TEST_CASE("names do not change") {
+  const auto names_of = [](const nn::Members& members) {
+    std::string names;
+    for (const auto& entry : members.entries()) names += entry.name + " ";
+    return names;
+  };
+  nn::ConvNormAct<float> layer({.in = 3, .out = 8});
+  CHECK(names_of(layer) == "conv.weight bn.weight bn.bias bn.running_mean bn.running_var ");
+  models::ResNet<float> model({.widths = {16}, .blocks = {1}, .squeeze_excite = 4});
+  CHECK(names_of(model).find("layer1.0.se.0.squeeze.weight layer1.0.se.0.excite.weight") !=
+        std::string::npos);
+}
+
+TEST_CASE("the summary shows what is joined") {
+  models::ResNet<float> model(
+      {.widths = {16, 24}, .blocks = {1, 1}, .squeeze_excite = 4, .init = nn::init::constant(0.1)});
+  nn::initialize(model, 1);
+  CHECK(ops_of(nn::summary(model, {1, 8, 8, 3})) ==
+        "conv1 conv2d\n"
+        "bn1 batch_norm+relu\n"
+        "layer1.0.conv1 conv2d\n"
+        "layer1.0.bn1 batch_norm+relu\n"
+        "layer1.0.conv2 conv2d\n"
+        "layer1.0.bn2 batch_norm+pool\n"
+        "layer1.0.se.0.squeeze linear\n"
+        "layer1.0.se.0 relu\n"
+        "layer1.0.se.0.excite linear\n"
+        "layer1.0.se.0 sigmoid\n"
+        "layer1.0 batch_norm+gate+add+relu\n"
+        "layer2.0.conv1 conv2d\n"
+        "layer2.0.bn1 batch_norm+relu\n"
+        "layer2.0.downsample.0 conv2d\n"
+        "layer2.0.downsample.1 batch_norm\n"
+        "layer2.0.conv2 conv2d\n"
+        "layer2.0.bn2 batch_norm+pool\n"
+        "layer2.0.se.0.squeeze linear\n"
+        "layer2.0.se.0 relu\n"
+        "layer2.0.se.0.excite linear\n"
+        "layer2.0.se.0 sigmoid\n"
+        "layer2.0 batch_norm+gate+add+relu\n"
+        " global_average_pool\n"
+        "fc linear\n");
+}
+
+TEST_CASE("sums that would cancel are not used") {
+  // Channels of mean 1000 and deviation 1: squares of floats lose the variance, a second pass finds it.
+  const auto x = Tensor<float>::normal({8, 8, 8, 16}, random::Key{1}, 1000);
+  nn::Conv2d<float> conv({.in = 16, .out = 16, .kernel = 1, .bias = false});
+  nn::BatchNorm2d<float> bn({.channels = 16});
+  nn::initialize(conv, 1);
+  nn::initialize(bn, 1);
+  auto identity = Tensor<float>::zeros({16, 1, 1, 16});
+  for (std::int64_t i = 0; i < 16; ++i) identity(i, 0, 0, i) = 1;
+  conv.weight.set(identity);
+  Tape tape;
+  auto ctx = Context::training(tape);
+  const auto y = nn::conv_norm_act<float>(conv, bn, x, {}, ops::Identity(), ctx);
+  ctx.fuse = false;
+  const auto expected = nn::conv_norm_act<float>(conv, bn, x, {}, ops::Identity(), ctx);
+  double worst = 0;
+  for (std::int64_t i = 0; i < x.size(); ++i) {
+    worst = std::max(worst, std::abs(double{y.value().data()[i]} - expected.value().data()[i]));
+  }
+  CHECK(worst < 2e-4);  // x * scale + shift loses ten bits of 24
+}
+
+TEST_CASE("without a tape the normalised image takes the place of the raw one") {
+  nn::ConvNormAct<float> layer({.in = 16, .out = 16, .padding = 1});
+  nn::initialize(layer, 1);
+  const Variable<float> x(Tensor<float>::ones({8, 32, 32, 16}));
+  auto ctx = Context::evaluation();
+  layer(x, ctx);
+  const auto before = memory_statistics();
+  reset_memory_peak();
+  const auto y = layer(x, ctx);
+  const auto image = static_cast<std::size_t>(y.value().size()) * sizeof(float);
+  CHECK(memory_statistics().peak_bytes_in_use - before.bytes_in_use < image + image / 2);
+}
+
+TEST_CASE("an error names the layer") {
+  nn::Sequential<float> model(nn::Conv2d<float>({.in = 3, .out = 8}),
+                              nn::BatchNorm2d<float>({.channels = 16}), nn::Relu<float>());
+  nn::initialize(model, 1);
+  auto ctx = Context::evaluation();
+  CHECK_THROWS_WITH_AS(model(Variable<float>(Tensor<float>::ones({1, 5, 5, 3})), ctx),
+                       "[batch_norm] input has 8 channels, the layer has 16\n"
+                       "  input   [1, 3, 3, 8]        (..., c)\n"
+                       "  in      1\n"
+                       "  hint: set BatchNorm2dOptions::channels to 8",
+                       ShapeError);
+}
