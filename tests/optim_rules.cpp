@@ -307,11 +307,11 @@ TEST_CASE("Lookahead: slow weights begin at the first step and can be asked for"
   for (auto& parameter : model.parameters) {  // a file that was loaded meanwhile, say
     parameter.set(Tensor<double>::full(parameter.shape(), 5));
   }
-  const auto version = model[0].version;
+  const auto version_before = model[0].version;
   train(model, lookahead, 0, 1);
   CHECK(model[0].value.data()[0] != 5);
   lookahead.use_slow_weights();
-  CHECK(model[0].version == version + 2);
+  CHECK(model[0].version == version_before + 2);
   for (const auto& values : model.values()) {
     for (const double x : values) CHECK(x == 5);
   }

@@ -66,8 +66,8 @@ void avg_pool2d_backward(std::span<T> dx, Store store, std::span<const T> dy,
 }
 
 template <Scalar T, Scalar U = T>
-void global_average_pool_forward(std::span<U> y, std::span<const T> x, std::int64_t pixels,
-                                 std::int64_t c) {
+void global_average_pool_forward(std::span<std::type_identity_t<U>> y, std::span<const T> x,
+                                 std::int64_t pixels, std::int64_t c) {
   for (std::int64_t out = 0; out < std::ssize(y); ++out) {
     const std::int64_t n = out / c, ch = out % c;
     double total = 0;
@@ -143,8 +143,8 @@ void avg_pool2d_backward(std::span<T> dx, Store store, std::span<const T> dy,
 }
 
 template <Scalar T, Scalar U = T>
-void global_average_pool_forward(std::span<U> y, std::span<const T> x, std::int64_t pixels,
-                                 std::int64_t c) {
+void global_average_pool_forward(std::span<std::type_identity_t<U>> y, std::span<const T> x,
+                                 std::int64_t pixels, std::int64_t c) {
   using A = accumulate_t<T>;
   const A scale = A(1) / static_cast<A>(pixels);
   parallel_ranges(std::ssize(y) / c, grain_rows(pixels * c), [&](Range images) {
@@ -197,8 +197,8 @@ void avg_pool2d_backward(std::span<T> dx, Store store, std::span<const T> dy,
 
 /// y [n, c] = mean over the pixels of x [n, pixels, c], stored as T or wider.
 template <Scalar T, Scalar U = T>
-void global_average_pool_forward(std::span<U> y, std::span<const T> x, std::int64_t pixels,
-                                 std::int64_t c) {
+void global_average_pool_forward(std::span<std::type_identity_t<U>> y, std::span<const T> x,
+                                 std::int64_t pixels, std::int64_t c) {
   simd_or_reference("global_average_pool_forward", vectors::global_average_pool_forward<T, U>,
                     reference::global_average_pool_forward<T, U>)(y, x, pixels, c);
 }

@@ -38,7 +38,7 @@ PooledNorm<T> batch_norm_pool(const Variable<T>& x,                    // [n, h,
   const auto& norm = shared->norm;
   const std::int64_t n = x.shape()[0], c = norm.channels();
   Tensor<P> raw({n, c}), pooled({n, c});
-  kernels::global_average_pool_forward<T>(raw.span(), x.value().span(), norm.rows() / n, c);
+  kernels::global_average_pool_forward<T, P>(raw.span(), x.value().span(), norm.rows() / n, c);
   for (std::int64_t i = 0; i < n * c; ++i) {
     pooled.data()[i] = raw.data()[i] * norm.scale.data()[i % c] + norm.shift.data()[i % c];
   }
