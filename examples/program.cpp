@@ -8,6 +8,47 @@
 
 namespace tinynet::examples {
 
+namespace {
+
+void add(CLI::App& app, const Option& option) {
+  if (const auto* flag = std::get_if<bool*>(&option.value)) {
+    const auto names = "--" + option.name + ",!--no-" + option.name;
+    app.add_flag(names, **flag, option.help + (**flag ? " [on]" : " [off]"));
+    return;
+  }
+  std::visit(
+      [&]<class Value>(Value* value) {
+        auto* added = app.add_option("--" + option.name, *value, option.help)->capture_default_str();
+        if constexpr (std::is_same_v<Value, std::string>) {
+          if (!option.choices.empty()) added->check(CLI::IsMember(option.choices));
+        } else if constexpr (!std::is_same_v<Value, bool>) {
+          added->check(CLI::Range(static_cast<Value>(option.least), static_cast<Value>(option.most)));
+        }
+      },
+      option.value);
+}
+
+std::string text_of(const Option& option) {
+  return std::visit(
+      []<class Value>(const Value* value) {
+        if constexpr (std::is_same_v<Value, std::string>) return *value;
+        else return std::to_string(*value);
+      },
+      option.value);
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> Program::settings() const {
+  std::vector<std::pair<std::string, std::string>> all{{"batch-size", std::to_string(batch_size)},
+                                                       {"precision", precision},
+                                                       {"seed", std::to_string(seed)},
+                                                       {"limit-train", std::to_string(limit_train)},
+                                                       {"select", select}};
+  for (const auto& option : options) all.emplace_back(option.name, text_of(option));
+  return all;
+}
+
 Program Program::parse(int argc, char** argv, Program program) {
   if (const char* folder = std::getenv("TINYNET_DATA")) program.data = folder;
   if (program.out.empty()) program.out = std::filesystem::path("runs") / program.name;
@@ -35,6 +76,12 @@ Program Program::parse(int argc, char** argv, Program program) {
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--profile", program.profile,
                "print where the time of a step goes, write trace.json into --out");
+  app.add_option("--select", program.select,
+                 "the epoch whose model is tested: the last one, or the best on held-out training "
+                 "images or (which makes the accuracy too high) on the test images")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"last", "validation", "test"}));
+  for (const auto& option : program.options) add(app, option);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

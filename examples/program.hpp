@@ -3,6 +3,9 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <utility>
+#include <variant>
+#include <vector>
 
 #include <tinynet/tinynet.hpp>
 #include <tinynet/train/profile.hpp>
@@ -10,6 +13,16 @@
 /// What the example programs share: options, the data folder, the choice of precision, errors. What
 /// needs large headers of others stands in program.cpp and is compiled once for all of them.
 namespace tinynet::examples {
+
+/// An option that a program has beside the common ones, and where its value goes; what is there
+/// before is the default. A bool is switched by --NAME and --no-NAME.
+struct Option {
+  std::string name;  // without dashes
+  std::string help;
+  std::variant<bool*, std::int64_t*, double*, std::string*> value;
+  std::vector<std::string> choices = {};  // of a string; none: any
+  double least = 0, most = 1e9;           // of a number
+};
 
 /// The options that every program takes. A program sets its own defaults before `parse`.
 struct Program {
@@ -25,12 +38,17 @@ struct Program {
   bool resume = false;
   std::int64_t limit_train = 0;  // 0: all images
   bool profile = false;          // say where the time of a step goes
+  std::string select = "last";   // whose model is tested: train::Selection
+  std::vector<Option> options = {};
   std::string command = {};      // as it was typed
 
   /// Reads the command line; ends the process after --help and for options that make no sense.
   static Program parse(int argc, char** argv, Program program);
 
   std::filesystem::path checkpoint() const { return out / "checkpoint.safetensors"; }
+
+  /// What a run that goes on must have in common with its beginning: names and values.
+  std::vector<std::pair<std::string, std::string>> settings() const;
 
   /// A data set without what --limit-train leaves out.
   data::Dataset limited(const data::Dataset& train) const {
@@ -49,21 +67,18 @@ train::Profile make_profile(const Program& program);
 /// Prints the table and writes trace.json into the folder for results, where --profile asks for it.
 void show_profile(const Program& program, const train::Profile& profile);
 
-/// Calls `f.operator()<T>()` with the scalar that --precision names, and turns errors into a message
-/// and exit status 1.
+/// Calls `f.operator()<T>()` with the scalar that --precision names and returns the exit status that
+/// it returns; turns errors into a message and exit status 1.
 template <class F>
 int run(const Program& program, F f) {
   try {
     if (program.threads > 0) set_num_threads(program.threads);
     prepare_output(program.out);
     if (program.precision == "bfloat16") {
-      f.template operator()<bfloat16>();
-    } else if (program.precision == "float16") {
-      f.template operator()<float16>();
-    } else {
-      f.template operator()<float>();
+      return f.template operator()<bfloat16>();
     }
-    return 0;
+    if (program.precision == "float16") return f.template operator()<float16>();
+    return f.template operator()<float>();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

@@ -7,7 +7,7 @@ using namespace tinynet;
 using examples::Program;
 
 template <Scalar T>
-void quickstart(const Program& program) {
+int quickstart(const Program& program) {
   const auto train_set = program.limited(data::fashion_mnist(program.data, data::Split::train));
   const auto test_set = data::fashion_mnist(program.data, data::Split::test);
   const auto normalize = data::channel_statistics(train_set);
@@ -72,6 +72,7 @@ void quickstart(const Program& program) {
   nn::save(model, program.out / "model.safetensors");
   examples::show_profile(program, profile);
   examples::write_results(program, model, batches, tests, {predictions, history, seconds});
+  return 0;
 }
 
 int main(int argc, char** argv) {
@@ -80,5 +81,5 @@ int main(int argc, char** argv) {
                      {.claim = "Trains a small convolutional network on FashionMNIST.",
                       .name = "quickstart",
                       .epochs = 3});
-  return examples::run(program, [&]<class T>() { quickstart<T>(program); });
+  return examples::run(program, [&]<class T>() { return quickstart<T>(program); });
 }

@@ -1,6 +1,7 @@
 #include "result.hpp"
 
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -52,21 +53,57 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
   write_file(program.out / "result.json", result.dump(2) + "\n");
 }
 
-void write_history(const Program& program, const train::History& history) {
-  std::string text = "epoch,loss,accuracy,val_loss,val_accuracy,lr,seconds\n";
+std::string format_history(const train::History& history) {
+  std::string text = "epoch,loss,accuracy,val_loss,val_accuracy,lr,seconds,samples\n";
   for (const auto& e : history) {
-    char line[160];
-    const auto validation = e.validation.value_or(train::Evaluation{});
-    std::snprintf(line, sizeof line, "%lld,%.6f,%.6f,%.6f,%.6f,%.8g,%.3f\n",
-                  static_cast<long long>(e.epoch + 1), e.loss, e.accuracy, validation.loss,
-                  validation.accuracy, e.lr.value_or(0), e.seconds);
+    char validation[64] = ",";
+    if (e.validation) {
+      std::snprintf(validation, sizeof validation, "%.6f,%.6f", e.validation->loss,
+                    e.validation->accuracy);
+    }
+    char line[192];
+    std::snprintf(line, sizeof line, "%lld,%.6f,%.6f,%s,%.8g,%.3f,%lld\n",
+                  static_cast<long long>(e.epoch + 1), e.loss, e.accuracy, validation,
+                  e.lr.value_or(0), e.seconds, static_cast<long long>(e.samples));
     text += line;
   }
-  write_file(program.out / "history.csv", text);
+  return text;
+}
+
+train::History parse_history(const std::string& text) {
+  train::History history;
+  for (auto begin = text.find('\n'); begin != std::string::npos && begin + 1 < text.size();) {
+    const auto end = text.find('\n', ++begin);
+    std::vector<std::string> fields(1);
+    for (const char letter : text.substr(begin, end - begin)) {
+      if (letter == ',') fields.emplace_back();
+      else fields.back() += letter;
+    }
+    begin = end;
+    if (fields.size() != 8) continue;
+    const auto number = [&](std::size_t i) { return std::strtod(fields[i].c_str(), nullptr); };
+    train::EpochResult epoch{.epoch = std::strtoll(fields[0].c_str(), nullptr, 10) - 1,
+                             .loss = number(1),
+                             .accuracy = number(2),
+                             .lr = number(5),
+                             .seconds = number(6),
+                             .samples = std::strtoll(fields[7].c_str(), nullptr, 10)};
+    if (!fields[4].empty()) {
+      epoch.validation = train::Evaluation{.loss = number(3), .accuracy = number(4)};
+    }
+    history.push_back(epoch);
+  }
+  return history;
+}
+
+double history_seconds(const train::History& history) {
+  double seconds = 0;
+  for (const auto& epoch : history) seconds += epoch.seconds;
+  return seconds;
 }
 
 void write_results(const Program& program, const ModelFacts& model, const Outcome& outcome) {
-  write_history(program, outcome.history);
+  write_file(program.out / "history.csv", format_history(outcome.history));
   write_result(program, model, outcome);
   write_report(program, model, outcome);
   std::printf("report: %s\n", (program.out / "report.html").c_str());

@@ -57,13 +57,17 @@ struct ModelFacts {
 /// Writes result.json (docs/architecture.md explains its keys).
 void write_result(const Program& program, const ModelFacts& model, const Outcome& outcome);
 
-/// Writes history.csv: one line an epoch.
-void write_history(const Program& program, const train::History& history);
+/// A line of names, and one an epoch; reading it back gives all but the validation's counts.
+std::string format_history(const train::History& history);
+train::History parse_history(const std::string& text);
+
+/// What all epochs took, evaluation excluded.
+double history_seconds(const train::History& history);
 
 /// Writes report.html, the page to look at first.
 void write_report(const Program& program, const ModelFacts& model, const Outcome& outcome);
 
-/// Writes all three, and says where the report is.
+/// Writes both and history.csv, and says where the report is.
 void write_results(const Program& program, const ModelFacts& model, const Outcome& outcome);
 
 /// The same for a model and the loaders that it was trained and tested with. The gap to the training

@@ -1,0 +1,173 @@
+#pragma once
+
+#include <cmath>
+#include <functional>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+#include "result.hpp"
+
+/// The training that the example programs share: quickstart.cpp's loop with everything that a longer
+/// run wants. A program brings its data, its network, its optimizer and a Recipe.
+namespace tinynet::examples {
+
+/// How a network is trained and tested. What stands at zero or is absent is left out.
+struct Recipe {
+  Required<data::Dataset> train_set, test_set;
+  data::LoaderOptions loading = {};  // of training images; batch size and seed are the program's
+  ops::CrossEntropyOptions loss = {};
+  /// Made for a number of steps; none: the optimizer's own learning rate.
+  std::function<optim::Schedule(std::int64_t)> schedule = {};
+  double clip_norm = 0;  // of all gradients together
+  double ema_decay = 0;
+  std::int64_t patience = 0;  // epochs without improvement after which training ends
+  std::optional<train::TestTimeAugmentation> tta = {};
+};
+
+/// Trains, tests, and writes what a program leaves in --out; its exit status. Ctrl-C ends the step
+/// and writes a checkpoint that --resume goes on with, bit for bit.
+template <Scalar T, class Model>
+int train_and_test(const Program& program, Model& model, optim::Optimizer<param_t<T>>& optimizer,
+                   const Recipe& recipe) {
+  const auto selection = train::selection_of(program.select);
+  if (recipe.patience > 0 && selection == train::Selection::last) {
+    throw StateError(Message("--patience", "there is nothing to see an improvement by")
+                         .hint("hold images out: --select validation"));
+  }
+  data::Dataset train_set = program.limited(recipe.train_set), held_out = recipe.test_set;
+  if (selection == train::Selection::validation) {
+    // A twelfth: 5,000 of FashionMNIST's 60,000.
+    std::tie(held_out, train_set) = train_set.split(1.0 / 12, random::Key{program.seed});
+  }
+  auto loading = recipe.loading;
+  loading.batch_size = program.batch_size;
+  loading.seed = program.seed;
+  const data::Loader<T> batches(train_set, loading);
+  const data::LoaderOptions in_order{
+      .batch_size = 500, .shuffle = false, .normalize = loading.normalize};
+  const data::Loader<T> tests(recipe.test_set, in_order), judges(held_out, in_order);
+
+  const auto total_steps = program.epochs * batches.batches();
+  const auto schedule = recipe.schedule ? recipe.schedule(total_steps)
+                                        : optim::constant(optimizer.lr().value());
+  optim::GradScaler scaler({.enabled = std::is_same_v<T, float16>});
+  std::optional<train::Ema> ema;
+  if (recipe.ema_decay > 0) ema.emplace(model, train::EmaOptions{.decay = recipe.ema_decay});
+  std::optional<train::EarlyStopping> best;
+  if (selection != train::Selection::last) {
+    best.emplace(model, train::EarlyStoppingOptions{
+                            .patience = recipe.patience > 0 ? recipe.patience : program.epochs,
+                            .goal = optim::Goal::maximize});
+  }
+  train::Checkpoint checkpoint(model);
+  checkpoint.add("optimizer", optimizer).add("scaler", scaler);
+  if (ema) checkpoint.add("ema", *ema);
+  if (best) checkpoint.add("best", *best);
+  for (const auto& [setting, value] : program.settings()) checkpoint.require(setting, value);
+
+  train::Position at;
+  train::History history;
+  if (program.resume) {
+    at = checkpoint.load(program.checkpoint());
+    history = parse_history(at.notes["history"]);
+  }
+  const auto save = [&](std::int64_t epochs, std::int64_t batch) {
+    checkpoint.save(program.checkpoint(), {.epochs = epochs,
+                                           .batches = batch,
+                                           .notes = {{"history", format_history(history)}}});
+  };
+
+  const random::Key key = random::Key{program.seed}.fold("train");
+  const train::Interrupt interrupt;
+  train::Progress progress(program.epochs, batches.batches());
+  auto profile = make_profile(program);
+  for (auto epoch = at.epochs; epoch < program.epochs; ++epoch) {
+    train::Mean loss_mean, accuracy;
+    std::int64_t samples = 0;
+    progress.begin(epoch);
+    profile.restart();
+    for (const auto& batch : batches.epoch(epoch, std::exchange(at.batches, 0))) {
+      profile.lap("load");
+      const auto step = optimizer.steps();
+      const auto step_key = key.fold(static_cast<std::uint64_t>(step));
+      Tape tape;
+      auto ctx = Context::training(tape, step_key);
+      ctx.observer = profile.observer();
+      const auto logits = model(batch.images, ctx);
+      const auto loss = train::cross_entropy(logits, batch, recipe.loss, ctx);
+      if (!std::isfinite(loss.item())) {
+        train::throw_non_finite(
+            loss.item(), step, epoch, batch.index,
+            train::find_non_finite(model, optimizer.parameters(), batch.images, step_key));
+      }
+      scaler.backward(loss);
+      scaler.unscale(optimizer);
+      if (recipe.clip_norm > 0) optim::clip_grad_norm(optimizer.parameters(), recipe.clip_norm);
+      scaler.step(optimizer, schedule(step));
+      if (ema) ema->update(model);
+      profile.lap("update");
+
+      const auto weight = static_cast<double>(batch.size());
+      loss_mean.add(loss.item(), weight);
+      accuracy.add(train::accuracy(logits, batch), weight);
+      samples += batch.size();
+      progress.step({{"loss", loss_mean.value()}, {"acc", accuracy.value()}});
+      profile.end_step();
+      if (interrupt.requested() && batch.index + 1 < batches.batches()) {
+        save(epoch, batch.index + 1);
+        std::printf("\nstopped in epoch %lld; --resume goes on\n", static_cast<long long>(epoch + 1));
+        return train::Interrupt::exit_status;
+      }
+    }
+    train::EpochResult result{.epoch = epoch,
+                              .loss = loss_mean.value(),
+                              .accuracy = accuracy.value(),
+                              .lr = schedule(std::max<std::int64_t>(optimizer.steps() - 1, 0)).lr,
+                              .seconds = progress.seconds(),
+                              .samples = samples};
+    bool stop = interrupt.requested();
+    if (best) {
+      std::optional<train::Ema::Swap> averaged;
+      if (ema) averaged.emplace(*ema, model);
+      result.validation = train::evaluate(model, judges);
+      stop |= best->update(result.validation->accuracy, model);
+    }
+    std::vector<train::Metric> seen{{"loss", result.loss}, {"acc", result.accuracy}};
+    if (result.validation) seen.push_back({"val_acc", result.validation->accuracy});
+    progress.finish(seen);
+    history.push_back(result);
+    save(epoch + 1, 0);
+    if (stop) break;
+  }
+  if (interrupt.requested() && std::ssize(history) < program.epochs) {
+    return train::Interrupt::exit_status;
+  }
+
+  const auto plain = train::evaluate(model, tests);
+  if (best) {
+    best->restore_best(model);
+  } else if (ema) {
+    ema->copy_to(model);
+  }
+  const auto predictions = train::predict(model, tests);
+  const auto test = train::evaluate(predictions);
+  std::printf("test accuracy %s\n", to_string(test).c_str());
+  const auto warn = [](const std::string& text) {
+    if (!text.empty()) std::printf("%s\n", text.c_str());
+  };
+  warn(train::selection_note(selection));
+  if (ema && !best) warn(train::warn_if_worse("the average of the weights", plain, test));
+  Outcome outcome{predictions, history, history_seconds(history), selection};
+  if (recipe.tta) {
+    outcome.tta = train::evaluate(model, tests, *recipe.tta);
+    std::printf("with test-time augmentation %s\n", to_string(*outcome.tta).c_str());
+    warn(train::warn_if_worse("test-time augmentation", test, *outcome.tta));
+  }
+  nn::save(model, program.out / "model.safetensors");
+  show_profile(program, profile);
+  write_results(program, model, batches, tests, outcome);
+  return 0;
+}
+
+}  // namespace tinynet::examples
