@@ -4,13 +4,10 @@
 #include <vector>
 
 #include <tinynet/models/whitening.hpp>
-#include <tinynet/nn/batch_norm.hpp>
-#include <tinynet/nn/conv2d.hpp>
+#include <tinynet/nn/conv_norm_act.hpp>
 #include <tinynet/nn/linear.hpp>
 #include <tinynet/nn/sequential.hpp>
 #include <tinynet/nn/squeeze_excite.hpp>
-#include <tinynet/ops/activation.hpp>
-#include <tinynet/ops/arithmetic.hpp>
 #include <tinynet/ops/cast.hpp>
 #include <tinynet/ops/pool2d.hpp>
 #include <tinynet/ops/reshape.hpp>
@@ -101,13 +98,8 @@ struct AirbenchGroup {
 
   Variable<T> operator()(const Variable<T>& x,
                          Context& ctx) {  // [n, h, w, in] -> [n, h/2, w/2, out]
-    const auto first = activate(norms[0](ops::max_pool2d(convs[0](x, ctx), {}, ctx), ctx), ctx);
-    auto y = norms[1](convs[1](first, ctx), ctx);
-    if (convs.size() == 3) {
-      y = norms[2](convs[2](activate(y, ctx), ctx), ctx);
-      y = ops::add(nn::run_named("se", se, y, ctx), first, ctx);
-    }
-    return activate(y, ctx);
+    return activation == AirbenchActivation::silu ? run(x, ops::Silu{}, ctx)
+                                                  : run(x, ops::Gelu{}, ctx);
   }
   void members(nn::Members& m) {
     for (std::size_t i = 0; i < convs.size(); ++i) {
@@ -118,8 +110,16 @@ struct AirbenchGroup {
   }
 
  private:
-  Variable<T> activate(const Variable<T>& x, Context& ctx) const {
-    return activation == AirbenchActivation::silu ? ops::silu(x, ctx) : ops::gelu(x, ctx);
+  template <class Activation>
+  Variable<T> run(const Variable<T>& x, Activation f, Context& ctx) {
+    const auto pooled = ops::max_pool2d(convs[0](x, ctx), {}, ctx);
+    const auto first = nn::norm_act<T>(norms[0], pooled, {}, {}, f, ctx);
+    const auto y = nn::conv_norm_act<T>(convs[1], norms[1], first, {}, f, ctx);
+    if (convs.size() == 2) return y;
+    if (se.layers.empty()) return nn::conv_norm_act<T>(convs[2], norms[2], y, first, f, ctx);
+    const auto z = nn::conv_norm_act<T>(convs[2], norms[2], y, {}, ops::Identity{}, ctx);
+    const auto sum = ops::add(nn::run_named("se", se, z, ctx), first, ctx);
+    return ops::Elementwise<Activation>{}(sum, f, ctx);
   }
 };
 

@@ -8,9 +8,24 @@
 
 namespace tinynet::inline TINYNET_ABI::nn {
 
+/// activation(bn(x) + residual) in one pass; with Context::fuse off, the ops one by one. `moments` as
+/// ops::conv2d gives them, `residual` as x; either may be empty.
+template <Scalar T, class Formula>
+Variable<T> norm_act(BatchNorm2d<T>& bn, std::type_identity_t<Variable<T>> x,
+                     const Tensor<double>& moments,
+                     const std::type_identity_t<Variable<T>>& residual, Formula activation,
+                     Context& ctx) {
+  if (ctx.fuse && bn.joins()) {
+    return bn.joined(std::move(x), moments, residual, activation, ctx);
+  }
+  x = bn(x, ctx);
+  if (!residual.value().empty()) x = ops::add(x, residual, ctx);
+  if constexpr (std::is_same_v<Formula, ops::Identity>) return x;
+  else return ops::Elementwise<Formula>{}(x, activation, ctx);
+}
+
 /// activation(bn(conv(x)) + residual), for models that hold the layers under names of their own. The
-/// convolution forms the sums for the statistics on the way, and one pass does the rest; with
-/// Context::fuse off, the ops run one by one. `conv` is any layer that can form sums (Conv2d,
+/// convolution forms the sums for the statistics on the way. `conv` is any layer that can (Conv2d,
 /// DepthwiseSeparableConv2d), `residual` may be empty.
 ///
 ///     y = nn::conv_norm_act<T>(conv1, bn1, x, {}, ops::Relu{}, ctx);
@@ -19,15 +34,10 @@ Variable<T> conv_norm_act(Conv& conv, BatchNorm2d<T>& bn,
                           const std::type_identity_t<Variable<T>>& x,
                           const std::type_identity_t<Variable<T>>& residual, Formula activation,
                           Context& ctx) {
-  if (ctx.fuse && bn.joins()) {
-    Tensor<double> moments;
-    auto y = conv(x, ctx, ctx.is_training() ? &moments : nullptr);
-    return bn.joined(std::move(y), moments, residual, activation, ctx);
-  }
-  auto y = bn(conv(x, ctx), ctx);
-  if (!residual.value().empty()) y = ops::add(y, residual, ctx);
-  if constexpr (std::is_same_v<Formula, ops::Identity>) return y;
-  else return ops::Elementwise<Formula>{}(y, activation, ctx);
+  Tensor<double> moments;
+  const bool wanted = ctx.fuse && bn.joins() && ctx.is_training();
+  auto y = conv(x, ctx, wanted ? &moments : nullptr);
+  return norm_act<T>(bn, std::move(y), moments, residual, activation, ctx);
 }
 
 /// activation(gate * bn(conv(x)) + residual) with gates [n, c] from the channel means of bn(conv(x)):
