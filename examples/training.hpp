@@ -25,7 +25,7 @@ struct Recipe {
   std::optional<train::TestTimeAugmentation> tta = {};
 };
 
-/// Trains, tests, and writes what a program leaves in --out; its exit status. Ctrl-C ends the step
+/// Trains on images of T, tests, and writes what a program leaves in --out; its exit status. Ctrl-C ends the step
 /// and writes a checkpoint that --resume goes on with, bit for bit.
 template <Scalar T, class Model>
 int train_and_test(const Program& program, Model& model, optim::Optimizer<param_t<T>>& optimizer,
@@ -51,7 +51,7 @@ int train_and_test(const Program& program, Model& model, optim::Optimizer<param_
   const auto total_steps = program.epochs * batches.batches();
   const auto schedule = recipe.schedule ? recipe.schedule(total_steps)
                                         : optim::constant(optimizer.lr().value());
-  optim::GradScaler scaler({.enabled = std::is_same_v<T, float16>});
+  optim::GradScaler scaler({.enabled = program.precision == "float16"});
   std::optional<train::Ema> ema;
   if (recipe.ema_decay > 0) ema.emplace(model, train::EmaOptions{.decay = recipe.ema_decay});
   std::optional<train::EarlyStopping> best;
@@ -94,7 +94,7 @@ int train_and_test(const Program& program, Model& model, optim::Optimizer<param_
       Tape tape;
       auto ctx = Context::training(tape, step_key);
       ctx.observer = profile.observer();
-      const auto logits = model(batch.images, ctx);
+      const auto logits = model(Variable<T>(batch.images), ctx);
       const auto loss = train::cross_entropy(logits, batch, recipe.loss, ctx);
       if (!std::isfinite(loss.item())) {
         train::throw_non_finite(
