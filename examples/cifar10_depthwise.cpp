@@ -67,7 +67,7 @@ int train_depthwise(const Program& program, const Techniques& t) {
        .ema_decay = t.ema,
        .patience = t.patience,
        .tta = t.tta ? std::optional(train::TestTimeAugmentation{.views = train::six_views()})
-                    : std::nullopt});
+                    : std::nullopt}).status;
 }
 
 int main(int argc, char** argv) {

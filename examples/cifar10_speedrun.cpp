@@ -51,7 +51,7 @@ int speedrun(const Program& program) {
        .schedule =
            [](std::int64_t steps) { return optim::linear({.lr = 0.15, .steps = steps}); },
        .tta = train::TestTimeAugmentation{.views = train::six_views(),
-                                          .combine = train::Combine::logits}});
+                                          .combine = train::Combine::logits}}).status;
 }
 
 int main(int argc, char** argv) {

@@ -30,12 +30,12 @@ int quickstart(const Program& program) {
   const double start = examples::seconds_now();
   train::Checkpoint checkpoint(model);
   checkpoint.add("optimizer", optimizer);
-  const std::int64_t first =
-      program.resume ? checkpoint.load(program.checkpoint()).epochs : 0;
+  train::Position at;
+  if (program.resume) at = checkpoint.load(program.checkpoint());
+  train::History history = examples::parse_history(at.notes["history"]);
   train::Progress progress(program.epochs, batches.batches());
-  train::History history;
   auto profile = examples::make_profile(program);
-  for (std::int64_t epoch = first; epoch < program.epochs; ++epoch) {
+  for (std::int64_t epoch = at.epochs; epoch < program.epochs; ++epoch) {
     train::Mean loss_mean;
     train::Accuracy accuracy;
     progress.begin(epoch);
@@ -63,7 +63,9 @@ int quickstart(const Program& program) {
                        .lr = schedule(optimizer.steps() - 1).lr,
                        .seconds = progress.seconds(),
                        .samples = accuracy.total()});
-    checkpoint.save(program.checkpoint(), {.epochs = epoch + 1});
+    checkpoint.save(program.checkpoint(),
+                    {.epochs = epoch + 1,
+                     .notes = {{"history", examples::format_history(history)}}});
   }
   const double seconds = examples::seconds_now() - start;
 

@@ -1,5 +1,6 @@
 #include "result.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -7,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <tinynet/io/atomic_file.hpp>
+#include <tinynet/io/read_file.hpp>
 
 namespace tinynet::examples {
 
@@ -107,6 +109,32 @@ void write_results(const Program& program, const ModelFacts& model, const Outcom
   write_result(program, model, outcome);
   write_report(program, model, outcome);
   std::printf("report: %s\n", (program.out / "report.html").c_str());
+}
+
+void print_runs(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           folder.empty() ? std::filesystem::path(".") : folder, error)) {
+    const auto file = entry.path() / "result.json";
+    if (std::filesystem::exists(file, error)) files.push_back(file);
+  }
+  if (files.size() < 2) return;
+  std::sort(files.begin(), files.end());
+  std::printf("%-32s %9s %17s %7s %11s %8s\n", "run", "accuracy", "95 % interval", "epochs",
+              "parameters", "seconds");
+  for (const auto& file : files) {
+    const auto bytes = io::read_file(file);
+    const auto run = nlohmann::json::parse(bytes.begin(), bytes.end(), nullptr, false);
+    const auto number = [&](const char* key) {
+      return run.is_object() && run.contains(key) && run[key].is_number() ? run[key].get<double>()
+                                                                           : 0.0;
+    };
+    std::printf("%-32s %7.2f %%  %6.2f to %6.2f %7.0f %11.0f %8.0f\n",
+                file.parent_path().filename().c_str(), 100 * number("test_accuracy"),
+                100 * number("test_accuracy_low"), 100 * number("test_accuracy_high"),
+                number("epochs"), number("parameters"), number("train_seconds"));
+  }
 }
 
 }  // namespace tinynet::examples

@@ -93,4 +93,7 @@ void write_results(const Program& program, Model& model, const data::Loader<T>& 
                 outcome);
 }
 
+/// Prints a line for each run whose folder lies in this one, to compare them.
+void print_runs(const std::filesystem::path& folder);
+
 }  // namespace tinynet::examples

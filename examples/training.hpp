@@ -25,11 +25,17 @@ struct Recipe {
   std::optional<train::TestTimeAugmentation> tta = {};
 };
 
-/// Trains on images of T, tests, and writes what a program leaves in --out; its exit status. Ctrl-C ends the step
-/// and writes a checkpoint that --resume goes on with, bit for bit.
+/// What a training came to.
+struct Trained {
+  int status = 0;           // the exit status of a program that does nothing else
+  train::Predictions test;  // of the model that was selected; empty where the training was stopped
+};
+
+/// Trains on images of T, tests, and writes what a program leaves in --out. Ctrl-C ends the step and
+/// writes a checkpoint that --resume goes on with, bit for bit.
 template <Scalar T, class Model>
-int train_and_test(const Program& program, Model& model, optim::Optimizer<param_t<T>>& optimizer,
-                   const Recipe& recipe) {
+Trained train_and_test(const Program& program, Model& model,
+                       optim::Optimizer<param_t<T>>& optimizer, const Recipe& recipe) {
   const auto selection = train::selection_of(program.select);
   if (recipe.patience > 0 && selection == train::Selection::last) {
     throw StateError(Message("--patience", "there is nothing to see an improvement by")
@@ -49,8 +55,8 @@ int train_and_test(const Program& program, Model& model, optim::Optimizer<param_
   const data::Loader<T> tests(recipe.test_set, in_order), judges(held_out, in_order);
 
   const auto total_steps = program.epochs * batches.batches();
-  const auto schedule = recipe.schedule ? recipe.schedule(total_steps)
-                                        : optim::constant(optimizer.lr().value());
+  const auto schedule =
+      recipe.schedule ? recipe.schedule(total_steps) : optim::constant(optimizer.lr().value());
   optim::GradScaler scaler({.enabled = program.precision == "float16"});
   std::optional<train::Ema> ema;
   if (recipe.ema_decay > 0) ema.emplace(model, train::EmaOptions{.decay = recipe.ema_decay});
@@ -73,9 +79,9 @@ int train_and_test(const Program& program, Model& model, optim::Optimizer<param_
     history = parse_history(at.notes["history"]);
   }
   const auto save = [&](std::int64_t epochs, std::int64_t batch) {
-    checkpoint.save(program.checkpoint(), {.epochs = epochs,
-                                           .batches = batch,
-                                           .notes = {{"history", format_history(history)}}});
+    checkpoint.save(
+        program.checkpoint(),
+        {.epochs = epochs, .batches = batch, .notes = {{"history", format_history(history)}}});
   };
 
   const random::Key key = random::Key{program.seed}.fold("train");
@@ -116,8 +122,9 @@ int train_and_test(const Program& program, Model& model, optim::Optimizer<param_
       profile.end_step();
       if (interrupt.requested() && batch.index + 1 < batches.batches()) {
         save(epoch, batch.index + 1);
-        std::printf("\nstopped in epoch %lld; --resume goes on\n", static_cast<long long>(epoch + 1));
-        return train::Interrupt::exit_status;
+        std::printf("\nstopped in epoch %lld; --resume goes on\n",
+                    static_cast<long long>(epoch + 1));
+        return {train::Interrupt::exit_status, {}};
       }
     }
     train::EpochResult result{.epoch = epoch,
@@ -141,7 +148,7 @@ int train_and_test(const Program& program, Model& model, optim::Optimizer<param_
     if (stop) break;
   }
   if (interrupt.requested() && std::ssize(history) < program.epochs) {
-    return train::Interrupt::exit_status;
+    return {train::Interrupt::exit_status, {}};
   }
 
   const auto plain = train::evaluate(model, tests);
@@ -152,7 +159,10 @@ int train_and_test(const Program& program, Model& model, optim::Optimizer<param_
   }
   const auto predictions = train::predict(model, tests);
   const auto test = train::evaluate(predictions);
-  std::printf("test accuracy %s\n", to_string(test).c_str());
+  const auto worst = train::ConfusionMatrix(predictions).worst_class();
+  std::printf("test accuracy %s; worst class %s %.2f %%\n", to_string(test).c_str(),
+              tests.dataset().classes().at(static_cast<std::size_t>(worst.label)).c_str(),
+              100 * worst.accuracy());
   const auto warn = [](const std::string& text) {
     if (!text.empty()) std::printf("%s\n", text.c_str());
   };
@@ -167,7 +177,7 @@ int train_and_test(const Program& program, Model& model, optim::Optimizer<param_
   nn::save(model, program.out / "model.safetensors");
   show_profile(program, profile);
   write_results(program, model, batches, tests, outcome);
-  return 0;
+  return {0, predictions};
 }
 
 }  // namespace tinynet::examples

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <memory>
+
+#include "networks.hpp"
+#include "training.hpp"
+
+/// What the programs on FashionMNIST have in common: a recipe with switches.
+namespace tinynet::examples {
+
+struct FashionMnist {
+  double lr = 0.1, weight_decay = 5e-4, label_smoothing = 0.1, clip = 0, ema = 0;
+  bool flip = true, crop = true, erase = true, rand_augment = false, cut_mix = false, tta = false;
+
+  std::vector<Option> options() {
+    return {{"lr", "peak learning rate of one cycle", &lr},
+            {"weight-decay", "of weights, not of norms and biases", &weight_decay},
+            {"label-smoothing", "0 to 1", &label_smoothing, {}, 0, 1},
+            {"clip", "largest norm of all gradients, 0: any", &clip},
+            {"ema", "decay of the average of the weights, 0: none", &ema, {}, 0, 0.99999},
+            {"flip", "mirror half of the images, the other half in the next epoch", &flip},
+            {"crop", "move images by up to two pixels", &crop},
+            {"erase", "erase a rectangle of half of the images", &erase},
+            {"rand-augment", "two operations of magnitude 9 on each image", &rand_augment},
+            {"cut-mix", "paste a piece of another image into half of the batches", &cut_mix},
+            {"tta", "test with six views of each image too", &tta}};
+  }
+
+  data::Transform augmentation(std::uint64_t seed) const {
+    std::vector<data::Transform> transforms;
+    if (rand_augment) transforms.push_back(data::RandAugment{.magnitude_std = 0.5f});
+    if (flip) transforms.push_back(data::AlternatingFlip{.seed = seed});
+    if (crop) transforms.push_back(data::RandomCrop{.padding = 2});
+    if (erase) transforms.push_back(data::RandomErasing{});
+    return data::compose(std::move(transforms));
+  }
+
+  Recipe recipe(const Program& program) const {
+    const auto train_set = data::fashion_mnist(program.data, data::Split::train);
+    const auto mix = data::one_of_batch({{0.5f, data::CutMix{.alpha = 1}}});
+    return {.train_set = train_set,
+            .test_set = data::fashion_mnist(program.data, data::Split::test),
+            .loading = {.augment = augmentation(program.seed),
+                        .mix = cut_mix ? mix : data::Mix{},
+                        .normalize = data::channel_statistics(train_set)},
+            .loss = {.label_smoothing = static_cast<float>(label_smoothing)},
+            .schedule =
+                [lr = lr](std::int64_t steps) {
+                  return optim::one_cycle(
+                      {.max_lr = lr, .total_steps = steps, .cycle_momentum = false});
+                },
+            .clip_norm = clip,
+            .ema_decay = ema,
+            .tta = tta ? std::optional(train::TestTimeAugmentation{.views = train::six_views(),
+                                                                   .border = data::Border::zero})
+                       : std::nullopt};
+  }
+
+  optim::Sgd<float> optimizer(const nn::Members& model) const {
+    return optim::Sgd(nn::parameters(model),
+                      {.momentum = 0.9,
+                       .weight_decay = weight_decay,
+                       .nesterov = true,
+                       .groups = {optim::no_weight_decay_for_norm_and_bias()}});
+  }
+};
+
+/// Calls `f(model)` with one of networks.hpp; the names are those of its functions.
+template <Scalar T, class F>
+auto with_network(const std::string& name, F f) {
+  const auto cnn = [&](const models::CnnOptions& options) {
+    models::Cnn<T> model(options);
+    return f(model);
+  };
+  const auto resnet = [&](const models::ResNetOptions& options) {
+    models::ResNet<T> model(options);
+    return f(model);
+  };
+  if (name == "toy") return cnn(networks::toy());
+  if (name == "structure2") return cnn(networks::structure2());
+  if (name == "structure4") return resnet(networks::structure4());
+  if (name == "resnet12") return resnet(networks::resnet12());
+  if (name == "resnet14") return resnet(networks::resnet14());
+  if (name == "resnet14_like") return resnet(networks::resnet14_like());
+  if (name == "resnet18") return resnet(networks::resnet18());
+  if (name == "v5") return cnn(networks::v5());
+  if (name == "v6") return resnet(networks::v6());
+  if (name == "v7") return resnet(networks::v7());
+  if (name == "small") return cnn(networks::small());
+  if (name == "mid") return cnn(networks::mid());
+  if (name == "big") return cnn(networks::big());
+  if (name == "growing_batch") return cnn(networks::growing_batch());
+  throw StateError(Message("--network", "there is no such network").fact("came", name));
+}
+
+}  // namespace tinynet::examples

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Runs each program on FashionMNIST for an epoch of a few made-up images, goes on for a second one, and
+# looks for what it must leave behind; interrupts one, which must say so and go on too.
+# Usage: tests/programs.sh folder-of-the-programs
+set -euo pipefail
+programs=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/data"
+
+# idx NAME COUNT: images and labels of a split, of any bytes.
+idx() {
+  local count
+  printf -v count '\\x%02x\\x%02x\\x%02x\\x%02x' 0 0 $(($2 >> 8)) $(($2 & 255))
+  { printf "\\0\\0\\x08\\x03$count\\0\\0\\0\\x1c\\0\\0\\0\\x1c"
+    head -c $(($2 * 784)) < <(yes 'an image of 28 x 28, more or less'); } \
+    > "$work/data/$1-images-idx3-ubyte"
+  { printf "\\0\\0\\x08\\x01$count"
+    head -c "$2" < <(yes '0123456789' | tr -d '\n' | tr '0-9' '\000-\011'); } \
+    > "$work/data/$1-labels-idx1-ubyte"
+}
+idx train 120
+idx t10k 60
+
+fail() { printf 'programs: %s\n' "$*"; exit 1; }
+
+# once FOLDER PROGRAM OPTION...: one epoch, then a second.
+once() {
+  local out=$work/$1 program=$2 epochs
+  shift 2
+  for epochs in 1 2; do
+    "$programs/$program" --data "$work/data" --out "$out" --batch-size 30 --epochs $epochs \
+      $([ $epochs = 2 ] && printf -- --resume) "$@" > "$work/log" 2>&1 ||
+      { cat "$work/log"; fail "$program $* ended with an error"; }
+    for file in result.json history.csv report.html model.safetensors checkpoint.safetensors; do
+      [ -s "$out/$file" ] || fail "$program left no $file"
+    done
+    [ "$(wc -l < "$out/history.csv")" = $((epochs + 1)) ] || fail "$program: $epochs epochs expected"
+  done
+  printf '%s %s: ok\n' "$program" "$*"
+}
+once quickstart quickstart
+once v5 fashion_mnist_v7 --network v5 --ema 0.9 --tta --cut-mix --rand-augment --clip 1
+once budget fashion_mnist_budget --network toy --precision bfloat16 --select validation
+once half fashion_mnist_budget --network toy --precision float16
+once classes fashion_mnist_per_class --augment --schedule cosine
+
+# Other settings are refused, and said.
+"$programs/fashion_mnist_v7" --data "$work/data" --out "$work/v5" --network v5 --batch-size 20 \
+  --epochs 3 --resume > "$work/log" 2>&1 && fail "a checkpoint of other settings was accepted"
+grep -q 'batch-size: file 30, now 20' "$work/log" || { cat "$work/log"; fail "no word of batch-size"; }
+
+# Ctrl-C: the step ends, the exit status says so, and --resume goes on.
+"$programs/fashion_mnist_v7" --data "$work/data" --out "$work/stop" --network v5 --batch-size 10 \
+  --epochs 1000 > "$work/log" 2>&1 &
+running=$!
+for _ in $(seq 300); do [ -s "$work/stop/checkpoint.safetensors" ] && break; sleep 0.1; done
+kill -INT $running
+status=0
+wait $running || status=$?
+[ $status = 130 ] || { tail -n 3 "$work/log"; fail "an interrupted run ended with $status, not 130"; }
+printf 'Ctrl-C: ok\n'
