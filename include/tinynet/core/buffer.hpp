@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <utility>
@@ -23,20 +24,24 @@ namespace tinynet::inline TINYNET_ABI {
 
 /// What the pool of buffers has done so far in this process, in bytes and calls.
 struct MemoryStatistics {
-  std::size_t bytes_in_use = 0;
-  std::size_t peak_bytes_in_use = 0;
-  std::size_t bytes_from_system = 0;
-  std::size_t system_allocations = 0;
+  std::size_t bytes_in_use = 0;        // by tensors, scratch memory and packed weights
+  std::size_t peak_bytes_in_use = 0;   // the most of it at a time: the high-water mark
+  std::size_t bytes_from_system = 0;   // in use, or pooled
+  std::size_t system_allocations = 0;  // calls
+
+  /// Ready to be used again.
+  std::size_t bytes_pooled() const { return bytes_from_system - bytes_in_use; }
 };
 
 namespace detail {
 
-/// Stands in front of the storage it describes.
+/// Describes storage. It lies elsewhere: in front of the storage it would push tensors of whole huge
+/// pages, which those of many images are, into one page more.
 struct alignas(64) BufferHeader {
-  std::atomic<std::int64_t> owners{1};
+  std::byte* data = nullptr;
   std::size_t capacity = 0;
+  std::atomic<std::int64_t> owners{1};
   BufferHeader* next = nullptr;  // of the same size, while nobody owns it
-  std::byte* data() { return reinterpret_cast<std::byte*>(this + 1); }
 };
 
 class BufferPool {
@@ -82,8 +87,8 @@ class BufferPool {
       while (free) {
         auto* header = std::exchange(free, free->next);
         statistics_.bytes_from_system -= header->capacity;
-        header->~BufferHeader();
-        std::free(header);
+        std::free(header->data);
+        delete header;
       }
     }
   }
@@ -105,24 +110,26 @@ class BufferPool {
 
  private:
   BufferHeader* from_system(std::size_t capacity) {
-    // Huge pages save the first pass over a large tensor thousands of page faults.
+    // Huge pages save the first pass over a large tensor thousands of page faults. The last one is
+    // left to small pages unless it is whole, so that no memory stands behind what is never touched.
     constexpr std::size_t huge_page = std::size_t{2} << 20;
-    std::size_t total = capacity + sizeof(BufferHeader);
-    const std::size_t alignment = total >= 2 * huge_page ? huge_page : 64;
-    total = (total + alignment - 1) / alignment * alignment;
-    void* memory = std::aligned_alloc(alignment, total);
-    if (!memory) {
+    const std::size_t alignment = capacity >= 2 * huge_page ? huge_page : 64;
+    const std::size_t total = (capacity + alignment - 1) / alignment * alignment;
+    auto header = std::make_unique<BufferHeader>();
+    header->data = static_cast<std::byte*>(std::aligned_alloc(alignment, total));
+    header->capacity = capacity;
+    if (!header->data) {
       statistics_.bytes_in_use -= capacity;
       throw std::bad_alloc();
     }
 #if defined(__linux__)
-    if (alignment == huge_page) madvise(memory, total, MADV_HUGEPAGE);
+    if (alignment == huge_page) {
+      madvise(header->data, capacity / huge_page * huge_page, MADV_HUGEPAGE);
+    }
 #endif
     statistics_.bytes_from_system += capacity;
     ++statistics_.system_allocations;
-    auto* header = new (memory) BufferHeader;
-    header->capacity = capacity;
-    return header;
+    return header.release();
   }
 
   std::mutex mutex_;
@@ -151,7 +158,7 @@ class Buffer {
     }
   }
 
-  std::byte* data() const { return header_ ? header_->data() : nullptr; }
+  std::byte* data() const { return header_ ? header_->data : nullptr; }
   std::size_t capacity() const { return header_ ? header_->capacity : 0; }
   /// True where nobody else holds this storage, so that it may be written in place.
   bool unique() const { return header_ && header_->owners.load(std::memory_order_acquire) == 1; }
