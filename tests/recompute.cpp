@@ -22,9 +22,8 @@ namespace {
 template <Scalar T>
 nn::Layer<T> block() {
   nn::Sequential<T> body(nn::Conv2d<T>({.in = 4, .out = 4, .padding = 1, .bias = false}),
-                         nn::BatchNorm2d<T>({.channels = 4}), nn::Relu<T>(),
-                         nn::Dropout2d<T>{0.2}, nn::Conv2d<T>({.in = 4, .out = 4, .padding = 1}),
-                         nn::Dropout<T>{0.3});
+                         nn::BatchNorm2d<T>({.channels = 4}), nn::Relu<T>(), nn::Dropout2d<T>{0.2},
+                         nn::Conv2d<T>({.in = 4, .out = 4, .padding = 1}), nn::Dropout<T>{0.3});
   return nn::Residual<T>{std::move(body), {}, 0.2};
 }
 
@@ -92,7 +91,8 @@ std::size_t peak_of_step(Model& model, const Shape& images) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("gradients and running statistics are the same bits", T, float, bfloat16, double) {
+TEST_CASE_TEMPLATE("gradients and running statistics are the same bits", T, float, bfloat16,
+                   double) {
   for (const bool fuse : {true, false}) {
     CAPTURE(fuse);
     auto plain = network<T>(false, false);
@@ -113,9 +113,8 @@ TEST_CASE("frozen parameters keep out of a checkpoint as out of any layer") {
   const auto frozen = [](bool checkpoint, const std::string& kept) {
     auto model = network<float>(checkpoint, false);
     nn::initialize(model, 1);
-    nn::Members(model).for_parameters([&](const std::string& name, auto& p) {
-      p.state()->trainable = contains(name, kept);
-    });
+    nn::Members(model).for_parameters(
+        [&](const std::string& name, auto& p) { p.state()->trainable = contains(name, kept); });
     return train<float>(model, {4, 8, 8, 2});
   };
   CHECK(frozen(true, "weight") == frozen(false, "weight"));
@@ -248,5 +247,6 @@ TEST_CASE("what comes out in another shape the second time is named") {
         "[checkpoint] the block computed another shape the second time\n"
         "  forward [3, 2]\n"
         "  backward  [6]\n"
-        "  hint: what a checkpoint runs must depend on its input, its parameters and the Context alone");
+        "  hint: what a checkpoint runs must depend on its input, its parameters and the Context "
+        "alone");
 }

@@ -29,7 +29,8 @@ class Checkpoint {
   Checkpoint remake() const { return Checkpoint(layer_->remake()); }
 
  private:
-  std::shared_ptr<Layer<T>> layer_;  // the tape's as well: a model may move before its backward pass
+  std::shared_ptr<Layer<T>>
+      layer_;  // the tape's as well: a model may move before its backward pass
 };
 
 }  // namespace tinynet::inline TINYNET_ABI::nn
