@@ -1,6 +1,6 @@
-// What a training step (forward, backward, SGD with momentum) of the project's networks needs in memory,
-// each in a process of its own, on random images; with and without checkpoints. MB are 10^6 bytes:
-//   outputs     of all ops of a forward pass, by arithmetic: what a tape that kept everything would hold
+// What a training step (forward, backward, SGD with momentum) of the project's networks needs in
+// memory, each in a process of its own, on random images; with and without checkpoints. In 10^6 bytes:
+//   outputs     of all ops of a forward pass, by arithmetic: what a tape that kept all would hold
 //   weights     values, gradients and momenta
 //   high water  the most that tensors, scratch memory and packed weights took at a time
 //   resident    the most that the process had of the machine's memory
@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <tinynet/core/cpu.hpp>
+#include <tinynet/core/memory_report.hpp>
 #include <tinynet/models.hpp>
 #include <tinynet/ops.hpp>
 #include <tinynet/optim/sgd.hpp>
@@ -47,11 +49,11 @@ void measure(const char* name, const Options& options, const Shape& size) {
   for (std::int64_t i = 0; i < size[0]; ++i) labels(i) = static_cast<std::int32_t>(i % 10);
   Outputs outputs;
   {
-    auto ctx = Context::evaluation();
-    ctx.mode = Mode::training;
+    Tape tape;  // with one, few ops write over what they read
+    auto ctx = Context::training(tape, {1});
     ctx.recompute = true;
     ctx.observer = &outputs;
-    model(images.rows(0, 2), ctx);
+    model(Variable<T>(images.rows(0, 2)), ctx);
     outputs.bytes = outputs.bytes / 2 * static_cast<std::size_t>(size[0]);
   }
   double fastest = std::numeric_limits<double>::infinity();
@@ -60,7 +62,7 @@ void measure(const char* name, const Options& options, const Shape& size) {
     const auto start = clock::now();
     Tape tape;
     auto ctx = Context::training(tape, {1});
-    ops::cross_entropy(model(images, ctx), labels, {}, ctx).backward();
+    ops::cross_entropy(model(Variable<T>(images), ctx), labels, {}, ctx).backward();
     optimizer.step();
     fastest = std::min(fastest, std::chrono::duration<double>(clock::now() - start).count());
   }

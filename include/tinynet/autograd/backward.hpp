@@ -6,9 +6,9 @@ namespace tinynet::inline TINYNET_ABI {
 
 namespace detail {
 
-/// Runs a tape from its end, from the gradients that stand in its nodes. Ops are recorded after what
-/// they read, so the tape backwards is a topological order. A closure is freed as soon as it has run,
-/// and with it the activations that it alone kept.
+/// Runs a tape from its end, with the gradients that stand in its nodes. Ops are recorded after what
+/// they read, so the tape backwards is a topological order. A closure is freed as soon as it has
+/// run, and with it the activations that it alone kept.
 inline void run_backward(Tape& tape) {
   auto nodes = std::move(tape.nodes);
   auto* const observer = tape.observer;

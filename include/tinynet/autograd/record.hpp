@@ -245,8 +245,8 @@ std::tuple<const In&...> inputs(const In&... in) {
   return {in...};
 }
 
-/// What only the gradient of `input` reads, for a closure to capture: nothing where nobody wants that
-/// gradient, as of frozen weights.
+/// What only the gradient of `input` reads, for a closure to capture: nothing where nobody wants it,
+/// as of frozen weights.
 template <class In, class U>
 Tensor<U> if_wanted(const In& input, const Tensor<U>& read) {
   return detail::target(input) ? read : Tensor<U>();

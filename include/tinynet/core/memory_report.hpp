@@ -10,8 +10,8 @@
 
 namespace tinynet::inline TINYNET_ABI {
 
-/// What the whole process has of the machine's memory, in bytes: code, stacks and what other libraries
-/// hold included. Zero where the system does not say (it is not Linux).
+/// What the whole process has of the machine's memory, in bytes, with code, stacks and what other
+/// libraries hold. Zero where the system does not say (it is not Linux).
 struct ResidentMemory {
   std::size_t now = 0;
   std::size_t peak = 0;
@@ -35,9 +35,9 @@ inline ResidentMemory resident_memory() {
   return memory;
 }
 
-/// A few lines for people: what tensors, scratch memory and packed weights use, what lies ready to be
-/// used again, the high-water mark since the start or `reset_memory_peak`, and what the system gave.
-/// Megabytes are 10^6 bytes.
+/// A few lines for people: what tensors, scratch memory and packed weights use, what lies ready to
+/// be used again, the high-water mark since the start or `reset_memory_peak`, what the system gave,
+/// and what the process has of the machine. Megabytes are 10^6 bytes.
 inline std::string memory_report() {
   const auto pool = memory_statistics();
   const auto process = resident_memory();

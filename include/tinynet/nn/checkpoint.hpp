@@ -9,10 +9,11 @@
 namespace tinynet::inline TINYNET_ABI::nn {
 
 /// A layer, or a whole part of a network, that the backward pass computes again instead of the tape
-/// keeping its activations: see ops::checkpoint. Names of members are the layer's own, so that files
+/// keeping its activations: see ops::checkpoint. Names of members are the layer's own, so that a file
 /// can be read with and without.
 ///
-///     nn::Sequential<T> body(nn::Checkpoint<T>(models::BasicBlock<T>({.in = 64, .out = 64})), ...);
+///     nn::Sequential<T> body;
+///     body.add(nn::Checkpoint<T>(models::BasicBlock<T>({.in = 64, .out = 64})));
 template <Scalar T>
 class Checkpoint {
  public:

@@ -35,8 +35,8 @@ struct Recompute final : Backward {
   void run(Node& node) override {
     Tape tape;
     ctx.tape = &tape;
-    // What the block reads is on the tape that runs now, before this node: gradients go there directly,
-    // in the order in which they would without a checkpoint, so that they are the same bits.
+    // What the block reads is on the tape that runs now, before this node: gradients go there
+    // directly, in the order in which they would without a checkpoint, and are the same bits.
     const Variable<U> y = f(std::move(x), ctx);
     if (y.shape() != node.shape) {
       throw StateError(Message("checkpoint", "the block computed another shape the second time")
@@ -65,15 +65,15 @@ Variable<U> recompute_later(F f, Variable<T> x, const Variable<U>& y, const Cont
 }  // namespace detail
 
 /// f(x, ctx), computed again in the backward pass instead of being kept until then: the tape holds x
-/// alone, and peak memory falls by what the ops of f would have kept, for the time of one more forward
+/// alone, and the peak falls by what the ops of f would have kept, for the time of one more forward
 /// pass of f (Chen et al. 2016; PyTorch's torch.utils.checkpoint).
 ///
 ///     y = ops::checkpoint([&](auto in, Context& inner) { return block(in, inner); }, x, ctx);
 ///
-/// Gradients are the same bits as without: the second pass draws the same random numbers, and leaves the
-/// running statistics of batch norm to the first. `f` is copied and kept until the backward pass; what it
-/// refers to has to live, and to stay as it is, until then. Checkpoints nest. Without a tape this is f.
-/// The backward pass throws StateError where f then gives another shape.
+/// Gradients are the same bits as without: the second pass draws the same random numbers, and leaves
+/// the running statistics of batch norm to the first. `f` is copied and kept until the backward pass;
+/// what it refers to has to live, and to stay as it is, until then. Checkpoints nest. Without a tape
+/// this is f. The backward pass throws StateError where f then gives another shape.
 template <Scalar T, class F>
 auto checkpoint(F f, Variable<T> x, Context& ctx) {
   if (!ctx.tape) return f(std::move(x), ctx);
