@@ -82,9 +82,8 @@ TEST_CASE("gradients of elementwise ops are written over what they come from") {
   CHECK(in_place([&](auto& x, Context& c) { return ops::multiply<float>(x, other, c); }));
   CHECK(in_place([&](auto& x, Context& c) { return ops::scale_channels<float>(x, gate, c); }));
   CHECK(in_place([&](auto& x, Context& c) { return norm(x, c); }));
-  CHECK(in_place([&](auto& x, Context& c) {
-    return nn::norm_act<float>(norm, x, {}, {}, ops::Relu{}, c);
-  }));
+  CHECK(in_place(
+      [&](auto& x, Context& c) { return nn::norm_act<float>(norm, x, {}, {}, ops::Relu{}, c); }));
   CHECK(in_place([](auto& x, Context& c) { return ops::flatten(x, c); }));
 }
 
