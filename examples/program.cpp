@@ -119,7 +119,7 @@ train::Profile make_profile(const Program& program) {
 void show_profile(const Program& program, const train::Profile& profile) {
   if (!profile.enabled()) return;
   const auto trace = program.out / "trace.json";
-  std::printf("%s", to_string(profile).c_str());
+  std::printf("%s%s", to_string(profile).c_str(), memory_report().c_str());
   profile.write_trace(trace);
   std::printf("trace  %s  (open it in ui.perfetto.dev)\n", trace.c_str());
 }

@@ -37,7 +37,7 @@ struct Program {
   std::filesystem::path out = {};
   bool resume = false;
   std::int64_t limit_train = 0;  // 0: all images
-  bool profile = false;          // say where the time of a step goes
+  bool profile = false;          // say where time and memory of a step go
   std::string select = "last";   // whose model is tested: train::Selection
   std::vector<Option> options = {};
   std::string command = {};      // as it was typed
@@ -64,7 +64,7 @@ void prepare_output(const std::filesystem::path& folder);
 /// first: a second. Does nothing without --profile.
 train::Profile make_profile(const Program& program);
 
-/// Prints the table and writes trace.json into the folder for results, where --profile asks for it.
+/// Prints the table and the use of memory, and writes trace.json into the folder for results, where --profile asks for it.
 void show_profile(const Program& program, const train::Profile& profile);
 
 /// Calls `f.operator()<T>()` with the scalar that --precision names and returns the exit status that

@@ -50,6 +50,7 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
       {"images_per_second", steps_seconds > 0 ? images / steps_seconds : 0},
       {"latency_ms", {{"p50", model.latency.p50}, {"p95", model.latency.p95}}},
       {"peak_memory_bytes", memory_statistics().peak_bytes_in_use},
+      {"peak_resident_bytes", resident_memory().peak},
   };
   if (outcome.tta) result["test_accuracy_tta"] = outcome.tta->accuracy;
   write_file(program.out / "result.json", result.dump(2) + "\n");

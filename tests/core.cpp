@@ -155,6 +155,26 @@ TEST_SUITE("memory") {
     CHECK(memory_statistics().bytes_from_system <= before.bytes_from_system);
   }
 
+  TEST_CASE("large storage also serves what is up to half as large, small storage its size alone") {
+    constexpr std::size_t mega = std::size_t{1} << 20;
+    trim_memory();
+    const auto* large = Buffer(8 * mega).data();
+    const auto* small = Buffer(1000).data();
+    const auto before = memory_statistics();
+    {
+      const Buffer half(4 * mega);
+      CHECK(half.data() == large);
+      CHECK(memory_statistics().bytes_in_use == before.bytes_in_use + half.capacity());
+      CHECK(half.capacity() == 8 * mega);
+    }
+    CHECK(memory_statistics().bytes_in_use == before.bytes_in_use);
+    CHECK(Buffer(8 * mega).data() == large);  // back where it belongs
+    CHECK(memory_statistics().system_allocations == before.system_allocations);
+    CHECK(Buffer(3 * mega).data() != large);
+    CHECK(Buffer(900).data() != small);
+    CHECK(memory_statistics().system_allocations == before.system_allocations + 2);
+  }
+
   TEST_CASE("size classes hold what was asked for and waste at most an eighth") {
     CHECK(detail::BufferPool::class_index(64) == 0);
     CHECK(detail::BufferPool::class_index(std::size_t{1} << 62) == 8 + 8 * 53 - 1);

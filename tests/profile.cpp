@@ -1,4 +1,4 @@
-// The profile of training steps: times that add up, work and floors, the trace, both loops.
+// The profile of training steps: times that add up, work and floors, memory, the trace, both loops.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -115,17 +115,52 @@ TEST_CASE("16-bit operands are measured by their own peak") {
   CHECK(row_of(profile, "", "linear").forward.floor == Approx(2.0 * 2 * 8 * 4 / 100));
 }
 
-TEST_CASE("the table has a line for every op and one for the step") {
+TEST_CASE("the table has a line for every op, one for the step and one for memory") {
   Ticking clock;
+  reset_memory_peak();
   train::Profile profile(
       {.peaks = {.float_operations = 1e6}, .warm_up = 0, .seconds = clock.reader()});
   Steps().run(profile, 1);
   const auto table = to_string(profile);
   CAPTURE(table);
-  CHECK(std::count(table.begin(), table.end(), '\n') == 1 + 5 + 3 + 1);
+  CHECK(std::count(table.begin(), table.end(), '\n') == 1 + 5 + 3 + 1 + 1);
   CHECK(tests::contains(table, "conv2d                  1   1000.000   0.00 TF/s   1000.000"));
   CHECK(tests::contains(table, "relu                    1   1000.000    0.0 GB/s"));
   CHECK(tests::contains(table, "step, mean of 1: 14000.000 ms; its floor: "));
+  CHECK(tests::contains(table, "\nmost memory in use: "));
+}
+
+TEST_CASE("the high-water mark has a place, unless it stood higher before") {
+  /// Takes much memory forward or backward, and gives it back.
+  const auto run = [](bool backward) {
+    nn::Sequential<float> model = small_net();
+    nn::initialize(model, 1);
+    model.add("hungry", [backward](const Variable<float>& x, Context& ctx) {
+      if (!backward) Buffer(50 << 20);
+      return record(ctx, {"eat"}, x.value(), inputs(x), [backward](const auto& dy, auto dx) {
+        if (backward) Buffer(50 << 20);
+        dx.pass(dy);
+      });
+    });
+    train::Profile profile;
+    Tape tape;
+    auto ctx = Context::training(tape);
+    ctx.observer = profile.observer();
+    model(Tensor<float>::normal({5, 6, 6, 2}, random::Key{1}), ctx)
+        .backward(Tensor<float>::ones({5, 3}));
+    profile.end_step();
+    return profile.peak();
+  };
+  for (const bool backward : {false, true}) {
+    reset_memory_peak();
+    const auto peak = run(backward);
+    CHECK(peak.bytes >= std::size_t{50} << 20);
+    CHECK(peak.bytes == memory_statistics().peak_bytes_in_use);
+    CHECK(peak.path == "hungry");
+    CHECK(peak.op == "eat");
+    CHECK(peak.backward == backward);
+  }
+  CHECK(run(true).bytes == 0);
 }
 
 TEST_CASE("the trace holds complete events, in order, of the steps asked for") {
@@ -139,9 +174,14 @@ TEST_CASE("the trace holds complete events, in order, of the steps asked for") {
   std::filesystem::remove(path);
   const auto trace = io::parse_json(text);
   const auto& events = *trace.find("traceEvents")->as<io::Json::Array>();
-  int steps = 0, slices = 0;
+  int steps = 0, slices = 0, counters = 0;
   double end = 0;
   for (const auto& event : events) {
+    if (*event.find("ph")->as<std::string>() == "C") {
+      ++counters;
+      CHECK(event.find("args")->find("bytes in use")->number().value() > 0);
+      CHECK(event.find("ts")->number().value() == Approx(end));
+    }
     if (*event.find("ph")->as<std::string>() != "X") continue;
     const auto number = [&](const char* key) { return event.find(key)->number().value(); };
     if (*event.find("cat")->as<std::string>() == "step") {
@@ -156,6 +196,7 @@ TEST_CASE("the trace holds complete events, in order, of the steps asked for") {
   CHECK(steps == 2);
   CHECK(slices == 2 * 14);
   CHECK(tests::contains(text, R"("name":"0 conv2d","cat":"backward","ph":"X")"));
+  CHECK(counters == slices);
 }
 
 TEST_CASE("a profile that is not enabled reads no clock and watches nothing") {
@@ -180,6 +221,29 @@ TEST_CASE("watching changes no bits") {
     return all;
   };
   CHECK(values(watched) == values(plain));
+}
+
+TEST_CASE("what a checkpoint computes again is seen as the second call that it is") {
+  Ticking clock;
+  nn::Sequential<float> block(nn::Conv2d<float>({.in = 2, .out = 4, .padding = 1}),
+                              nn::Relu<float>());
+  nn::Sequential<float> model(nn::Checkpoint<float>(std::move(block)), nn::Flatten<float>(),
+                              nn::Linear<float>({.in = 4 * 36, .out = 3}));
+  nn::initialize(model, 1);
+  train::Profile profile({.warm_up = 0, .seconds = clock.reader()});
+  Tape tape;
+  auto ctx = Context::training(tape);
+  ctx.observer = profile.observer();
+  model(Tensor<float>::normal({5, 6, 6, 2}, random::Key{1}), ctx)
+      .backward(Tensor<float>::ones({5, 3}));
+  profile.end_step();
+  CHECK(row_of(profile, "0.0", "conv2d").forward.calls == 2);
+  CHECK(row_of(profile, "0.0", "conv2d").backward.calls == 1);
+  CHECK(row_of(profile, "2", "linear").forward.calls == 1);
+  CHECK(row_of(profile, "0", "checkpoint").forward.calls == 1);
+  CHECK(row_of(profile, "0", "checkpoint").backward.calls == 1);
+  // conv2d and relu twice forward, once backward; checkpoint, reshape, linear; two gaps
+  CHECK(profile.step_seconds() == Approx(6 + 2 + 4 + 2));
 }
 
 TEST_CASE("fit tells its profile of every step") {

@@ -3,6 +3,7 @@
 #include <tinynet/nn/activation.hpp>
 #include <tinynet/nn/batch_norm.hpp>
 #include <tinynet/nn/channel_map.hpp>
+#include <tinynet/nn/checkpoint.hpp>
 #include <tinynet/nn/clone.hpp>
 #include <tinynet/nn/conv2d.hpp>
 #include <tinynet/nn/conv_norm_act.hpp>

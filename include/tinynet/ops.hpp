@@ -6,6 +6,7 @@
 #include <tinynet/ops/batch_norm_act.hpp>
 #include <tinynet/ops/batch_norm_gate.hpp>
 #include <tinynet/ops/cast.hpp>
+#include <tinynet/ops/checkpoint.hpp>
 #include <tinynet/ops/conv2d.hpp>
 #include <tinynet/ops/depthwise_conv2d.hpp>
 #include <tinynet/ops/dropout.hpp>

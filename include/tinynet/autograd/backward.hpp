@@ -4,6 +4,28 @@
 
 namespace tinynet::inline TINYNET_ABI {
 
+namespace detail {
+
+/// Runs a tape from its end, with the gradients that stand in its nodes. Ops are recorded after what
+/// they read, so the tape backwards is a topological order. A closure is freed as soon as it has
+/// run, and with it the activations that it alone kept.
+inline void run_backward(Tape& tape) {
+  auto nodes = std::move(tape.nodes);
+  auto* const observer = tape.observer;
+  for (; !nodes.empty(); nodes.pop_back()) {
+    auto& node = *nodes.back();
+    node.tape = nullptr;
+    if (node.gradient) {
+      node.backward->run(node);
+      if (observer) observer->backward_ran(node);
+    }
+    node.backward = nullptr;
+    node.gradient = Buffer();
+  }
+}
+
+}  // namespace detail
+
 template <Scalar T>
 void Variable<T>::backward(double weight) const {
   if (value_.size() != 1) {
@@ -26,22 +48,10 @@ void Variable<T>::backward(const Tensor<T>& seed) const {
                          .fact("expected", shape())
                          .fact("came", seed.shape()));
   }
-  auto nodes = std::move(node_->tape->nodes);
-  auto* const observer = node_->tape->observer;
-  if (observer) observer->backward_begins();
+  auto& tape = *node_->tape;
+  if (tape.observer) tape.observer->backward_begins();
   node_->gradient = seed.clone().buffer();  // ops may hand it on, and the seed is the caller's
-  // Ops are recorded after what they read, so the tape backwards is a topological order. A closure is
-  // freed as soon as it has run, and with it the activations that it alone kept.
-  for (; !nodes.empty(); nodes.pop_back()) {
-    auto& node = *nodes.back();
-    node.tape = nullptr;
-    if (node.gradient) {
-      node.backward->run(node);
-      if (observer) observer->backward_ran(node);
-    }
-    node.backward = nullptr;
-    node.gradient = Buffer();
-  }
+  detail::run_backward(tape);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI

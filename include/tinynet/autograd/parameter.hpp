@@ -154,6 +154,7 @@ class ParameterList {
       move_into(state->gradient, gradients);
       at += state->value.size();
     }
+    trim_memory();  // nobody asks again for storage of the sizes that the parameters had
   }
 
   /// Forgets the gradients; the next backward pass overwrites them. Touches no memory.

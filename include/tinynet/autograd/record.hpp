@@ -245,10 +245,17 @@ std::tuple<const In&...> inputs(const In&... in) {
   return {in...};
 }
 
+/// What only the gradient of `input` reads, for a closure to capture: nothing where nobody wants it,
+/// as of frozen weights.
+template <class In, class U>
+Tensor<U> if_wanted(const In& input, const Tensor<U>& read) {
+  return detail::target(input) ? read : Tensor<U>();
+}
+
 /// Turns a computed value into a Variable and, where a tape runs and an input wants a gradient,
 /// records how to get there. `backward(dy, d_first, d_second, ...)` gets the gradient of the output
 /// as a tensor, which it may overwrite, and a Gradient for each input; it captures exactly what the
-/// derivative reads.
+/// derivatives read that are wanted (`if_wanted`).
 ///
 ///     return record(ctx, {"square"}, y, inputs(x), [x = x.value()](const auto& dy, auto dx) {
 ///       if (!dx) return;

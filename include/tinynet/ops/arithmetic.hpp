@@ -30,17 +30,19 @@ Variable<T> multiply(const Variable<T>& x, const Variable<T>& y, Context& ctx) {
   Tensor<T> z(x.shape());
   kernels::transform(z.span(), Store::overwrite, product, std::as_const(x.value()).span(),
                      std::as_const(y.value()).span());
-  return record(ctx, {"multiply"}, z, inputs(x, y),
-                [product, x = x.value(), y = y.value()](const auto& dz, auto dx, auto dy) {
-                  if (dx) {
-                    const auto to = dx.open();
-                    kernels::transform(to.span, to.store, product, dz.span(), y.span());
-                  }
-                  if (dy) {
-                    const auto to = dy.open();
-                    kernels::transform(to.span, to.store, product, dz.span(), x.span());
-                  }
-                });
+  return record(
+      ctx, {"multiply"}, z, inputs(x, y),
+      [product, x = if_wanted(y, x.value()), y = if_wanted(x, y.value())](auto& dz, auto dx,
+                                                                          auto dy) {
+        if (dy) {
+          const auto to = dy.open();
+          kernels::transform(to.span, to.store, product, std::as_const(dz).span(), x.span());
+        }
+        if (dx) {  // last: it may write over dz
+          const auto to = dx.open_over(dz);
+          kernels::transform(to.span, to.store, product, std::as_const(dz).span(), y.span());
+        }
+      });
 }
 
 /// factor * x.
@@ -49,10 +51,10 @@ Variable<T> scale(const Variable<T>& x, double factor, Context& ctx) {
   const auto times = [factor](auto v) { return v * decltype(v)(factor); };
   Tensor<T> y(x.shape());
   kernels::transform(y.span(), Store::overwrite, times, std::as_const(x.value()).span());
-  return record(ctx, {"scale"}, y, inputs(x), [times](const auto& dy, auto dx) {
+  return record(ctx, {"scale"}, y, inputs(x), [times](auto& dy, auto dx) {
     if (!dx) return;
-    const auto to = dx.open();
-    kernels::transform(to.span, to.store, times, dy.span());
+    const auto to = dx.open_over(dy);
+    kernels::transform(to.span, to.store, times, std::as_const(dy).span());
   });
 }
 
@@ -73,18 +75,18 @@ Variable<T> scale_channels(const Variable<T>& x,              // [n, h, w, c]
   const kernels::ScaleChannelsGeometry g{expected[0], x.shape()[1] * x.shape()[2], expected[1]};
   Tensor<T> y(x.shape());
   kernels::scale_channels<T>(y.span(), Store::overwrite, x.value().span(), gate.value().span(), g);
-  return record(ctx, {"scale_channels"}, y, inputs(x, gate),
-                [g, x = x.value(), gate = gate.value()](const auto& dy, auto dx, auto dgate) {
-                  if (dx) {
-                    const auto to = dx.open();
-                    kernels::scale_channels<T>(to.span, to.store, dy.span(), gate.span(), g);
-                  }
-                  if (dgate) {
-                    const auto to = dgate.open();
-                    kernels::scale_channels_backward_gate<T>(to.span, to.store, dy.span(), x.span(),
-                                                             g);
-                  }
-                });
+  return record(
+      ctx, {"scale_channels"}, y, inputs(x, gate),
+      [g, x = if_wanted(gate, x.value()), gate = gate.value()](auto& dy, auto dx, auto dgate) {
+        if (dgate) {
+          const auto to = dgate.open();
+          kernels::scale_channels_backward_gate<T>(to.span, to.store, dy.span(), x.span(), g);
+        }
+        if (dx) {  // last: it may write over dy
+          const auto to = dx.open_over(dy);
+          kernels::scale_channels<T>(to.span, to.store, dy.span(), gate.span(), g);
+        }
+      });
 }
 
 /// The sum of all elements, a scalar in the type that sums are formed in.

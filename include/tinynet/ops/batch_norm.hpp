@@ -26,10 +26,10 @@ Variable<T> batch_norm(const Variable<T>& x,              // [..., c]
   kernels::batch_norm_normalize<T>(y.span(), x.value().span(), statistics.mean.span(),
                                    statistics.inverse_std.span(), gamma.span(), beta.span(), c);
   return record(ctx, {"batch_norm"}, y, inputs(x, gamma, beta),
-                [c, x = x.value(), gamma = gamma.value(), statistics](const auto& dy, auto dx,
+                [c, x = x.value(), gamma = gamma.value(), statistics](auto& dy, auto dx,
                                                                       auto dgamma, auto dbeta) {
                   Tensor<P> gamma_gradient({c}), beta_gradient({c});
-                  const auto to = dx ? dx.open() : Destination<T>{{}, Store::overwrite};
+                  const auto to = dx ? dx.open_over(dy) : Destination<T>{{}, Store::overwrite};
                   const auto backward = statistics.of_batch ? kernels::batch_norm_backward<T>
                                                             : kernels::batch_norm_backward_eval<T>;
                   backward(to.span, to.store, gamma_gradient.span(), beta_gradient.span(),

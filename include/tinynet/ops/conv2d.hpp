@@ -48,7 +48,7 @@ Variable<T> conv2d(const Variable<T>& x,            // [n, h, w, ic]
       {.bias = bias.span(), .moments = {{}, moments ? moments->span() : std::span<double>()}}, g);
   const Op op{"conv2d", g.macs(), g.kh, g.stride, g.dilation};
   return record(ctx, op, y, inputs(x, w, bias),
-                [g, x = x.value(), w](const auto& dy, auto dx, auto dw, auto db) {
+                [g, x = if_wanted(w, x.value()), w](const auto& dy, auto dx, auto dw, auto db) {
                   if (dx) {
                     const auto to = dx.open();
                     const auto& kernel = kernels::conv2d_backward_input<T>(g);

@@ -21,7 +21,7 @@ Variable<T> depthwise_conv2d(const Variable<T>& x,            // [n, h, w, c]
   const Op op{"depthwise_conv2d", g.macs(), g.kh, g.stride, g.dilation};
   return record(
       ctx, op, y, inputs(x, w, bias),
-      [g, x = x.value(), w = w.value()](const auto& dy, auto dx, auto dw, auto db) {
+      [g, x = if_wanted(w, x.value()), w = w.value()](const auto& dy, auto dx, auto dw, auto db) {
         if (dx) {
           const auto to = dx.open();
           kernels::depthwise_backward_input<T>(g).run(to.span, to.store, dy.span(), w.span(), g);

@@ -21,10 +21,10 @@ Variable<T> drop(const char* name, const Variable<T>& x, double p, Context& ctx,
   const double keep = 1 - p;
   Tensor<T> y(x.shape());
   kernel(y.span(), x.value().span(), keep, key, Store::overwrite);
-  return record(ctx, {name}, y, inputs(x), [kernel, keep, key](const auto& dy, auto dx) {
+  return record(ctx, {name}, y, inputs(x), [kernel, keep, key](auto& dy, auto dx) {
     if (!dx) return;
-    const auto to = dx.open();
-    kernel(to.span, dy.span(), keep, key, to.store);
+    const auto to = dx.open_over(dy);
+    kernel(to.span, std::as_const(dy).span(), keep, key, to.store);
   });
 }
 

@@ -40,7 +40,8 @@ Variable<T> linear(const Variable<T>& x,            // [n, in]
                          Store::overwrite);
   return record(
       ctx, {"linear", n * in * out}, y, inputs(x, w, bias),
-      [n, in, out, x = x.value(), w = w.value()](const auto& dy, auto dx, auto dw, auto db) {
+      [n, in, out, x = if_wanted(w, x.value()), w = w.value()](const auto& dy, auto dx, auto dw,
+                                                               auto db) {
         const auto gradient = kernels::matrix(dy.data(), n, out);
         if (dx) {
           const auto to = dx.open();

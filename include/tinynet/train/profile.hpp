@@ -12,11 +12,12 @@
 #include <vector>
 
 #include <tinynet/autograd/variable.hpp>
+#include <tinynet/core/buffer.hpp>
 #include <tinynet/io/atomic_file.hpp>
 #include <tinynet/io/json.hpp>
 #include <tinynet/train/step_observer.hpp>
 
-/// Where the time of a training step goes. Not part of the umbrella header.
+/// Where the time of a training step goes, and its memory. Not part of the umbrella header.
 namespace tinynet::inline TINYNET_ABI::train {
 
 /// What the machine can do at most, for floors; zero where unknown.
@@ -52,6 +53,13 @@ struct ProfileRow {
   ProfilePass forward, backward;
 };
 
+/// The most memory that was in use at a time, and what ran then.
+struct ProfilePeak {
+  std::size_t bytes = 0;  // as memory_statistics() counts them
+  std::string path, op;
+  bool backward = false;
+};
+
 /// Watches training steps and says where their time goes. An op is given all the time since the
 /// event before it, so that the times of a step add up to the step; what watching takes is left out.
 ///
@@ -77,7 +85,10 @@ class Profile final : public StepObserver {
   bool enabled() const { return options_.enabled; }
 
   void restart() override {
-    if (options_.enabled) step_begin_ = mark_ = options_.seconds();
+    if (options_.enabled) {
+      step_begin_ = mark_ = options_.seconds();
+      high_water_ = memory_statistics().peak_bytes_in_use;  // what ran between was not watched
+    }
     in_step_ = 0;
   }
   void lap(const char* name) override {
@@ -87,7 +98,7 @@ class Profile final : public StepObserver {
     if (!options_.enabled) return;
     lap("other");
     ++seen_steps_;
-    if (tracing()) events_.push_back({steps_marker, false, step_begin_, mark_ - step_begin_});
+    if (tracing()) events_.push_back({steps_marker, false, step_begin_, mark_ - step_begin_, 0});
     if (counting_) {
       ++steps_;
       seconds_ += in_step_;
@@ -120,8 +131,12 @@ class Profile final : public StepObserver {
   }
   /// In the order in which they were seen first.
   const std::vector<ProfileRow>& rows() const { return rows_; }
+  /// Where the high-water mark of the process rose last, the first steps included; zero bytes where
+  /// it stood higher before.
+  const ProfilePeak& peak() const { return peak_; }
 
-  /// Writes the steps that were kept as a Chrome trace: one track for steps, one for what is in them.
+  /// Writes the steps that were kept as a Chrome trace: one track for steps, one for what is in
+  /// them, and a counter of the bytes in use.
   /// Throws DataError where the file cannot be written.
   void write_trace(const std::filesystem::path& path) const;
 
@@ -137,6 +152,7 @@ class Profile final : public StepObserver {
     std::size_t row;
     bool backward;
     double begin, seconds;
+    std::size_t bytes_in_use;  // at the end
   };
   static constexpr auto steps_marker = static_cast<std::size_t>(-1);
 
@@ -175,6 +191,11 @@ class Profile final : public StepObserver {
 
   void charge(std::size_t to, bool backward, const Cost& cost) {
     const double seconds = options_.seconds() - mark_;
+    const auto memory = memory_statistics();
+    if (memory.peak_bytes_in_use > high_water_) {
+      high_water_ = memory.peak_bytes_in_use;
+      peak_ = {high_water_, rows_[to].path, rows_[to].op, backward};
+    }
     if (counting_) {
       auto& pass = backward ? rows_[to].backward : rows_[to].forward;
       ++pass.calls;
@@ -183,7 +204,7 @@ class Profile final : public StepObserver {
       pass.bytes += cost.bytes;
       pass.floor += floor_of(cost);
       in_step_ += seconds;
-      if (tracing()) events_.push_back({to, backward, mark_, seconds});
+      if (tracing()) events_.push_back({to, backward, mark_, seconds, memory.bytes_in_use});
     }
     mark_ = options_.seconds();  // what this function takes is nobody's
   }
@@ -198,6 +219,8 @@ class Profile final : public StepObserver {
   std::map<std::pair<std::string, std::string>, std::size_t> index_;
   std::map<const Node*, std::pair<std::size_t, Cost>> nodes_;
   std::vector<Event> events_;
+  std::size_t high_water_ = 0;
+  ProfilePeak peak_;
   std::size_t last_ = 0;
   Work work_;
 };
@@ -228,6 +251,13 @@ inline void Profile::write_trace(const std::filesystem::path& path) const {
     fields.emplace_back("pid", 1);
     fields.emplace_back("tid", step ? 1 : 2);
     events.push_back(std::move(fields));
+    if (step) continue;
+    events.push_back(
+        io::Json::Object{{"name", "memory"},
+                         {"ph", "C"},
+                         {"pid", 1},
+                         {"ts", (event.begin - begin + event.seconds) * 1e6},
+                         {"args", io::Json::Object{{"bytes in use", event.bytes_in_use}}}});
   }
   const auto text = io::Json(io::Json::Object{{"traceEvents", std::move(events)}}).dump();
   io::AtomicFile file(path);
@@ -236,7 +266,8 @@ inline void Profile::write_trace(const std::filesystem::path& path) const {
 }
 
 /// A table: for each layer and op calls, milliseconds and rate of both passes, the share of the
-/// step, and the floor; then the step. Rates are TFLOP/s where there are products, GB/s elsewhere.
+/// step, and the floor; then the step, and where most memory was in use. Rates are TFLOP/s where
+/// there are products, GB/s elsewhere.
 inline std::string to_string(const Profile& profile) {
   std::string text;
   char line[256];
@@ -266,7 +297,14 @@ inline std::string to_string(const Profile& profile) {
   std::snprintf(line, sizeof line, "step, mean of %lld: %.3f ms; its floor: %.3f ms\n",
                 static_cast<long long>(profile.steps()), profile.step_seconds() * 1e3,
                 profile.floor_seconds() * 1e3);
-  return text + line;
+  text += line;
+  if (const auto& peak = profile.peak(); peak.bytes > 0) {
+    std::snprintf(line, sizeof line, "most memory in use: %.1f MB, in %s%s%s%s\n",
+                  static_cast<double>(peak.bytes) * 1e-6, peak.path.c_str(),
+                  peak.path.empty() ? "" : " ", peak.op.c_str(), peak.backward ? " backward" : "");
+    text += line;
+  }
+  return text;
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::train
