@@ -2,6 +2,7 @@
 // of one image, in turn in one run on the same number of threads, each side in its fastest setting.
 // Run: ./versus_libtorch [--only TEXT] [--precision best|fp32|bf16] [--threads N] [--pairs N]
 //                        [--profile] [--json FILE]
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -56,7 +57,7 @@ struct Options {
 Options parse(int argc, char** argv) {
   Options options;
   CLI::App app("Training steps and forward passes of tinynet and of libtorch, in turn.");
-  app.add_option("--only", options.only, "rows whose name contains this");
+  app.add_option("--only", options.only, "the row of this name, or those whose name contains it");
   app.add_option("--precision", options.precision, "of both sides, in rows that leave it open")
       ->capture_default_str()
       ->check(CLI::IsMember({"best", "fp32", "bf16"}));
@@ -148,6 +149,7 @@ nlohmann::json run(const Options& options, const Row& row) {
               times.ours * 1e3, times.theirs * 1e3, images / times.ours, images / times.theirs,
               times.ratio, times.lower_quartile, times.upper_quartile, 100 * share,
               our_memory * 1e-6, their_memory * 1e-6);
+  std::fflush(stdout);
   if (options.profile && ours.profile) std::printf("%s\n", ours.profile().c_str());
   std::fflush(stdout);
   return {
@@ -186,8 +188,10 @@ int compare_all(const Options& options) {
               "lib. MB");
   nlohmann::json results = {{"cpu", cpu_report()}, {"threads", options.threads}};
   std::vector<double> ratios;
+  const bool one = std::any_of(rows.begin(), rows.end(),
+                               [&](const Row& row) { return row.name == options.only; });
   for (const auto& row : rows) {
-    if (row.name.find(options.only) == std::string::npos) continue;
+    if (one ? row.name != options.only : row.name.find(options.only) == std::string::npos) continue;
     results["rows"].push_back(run(options, row));
     ratios.push_back(results["rows"].back()["ratio"]);
     if (!options.json.empty()) write(options.json, results);
