@@ -1,4 +1,4 @@
-// Whole training steps of tinynet and of libtorch (forward, loss, backward, update), and forward passes
+// Training steps of tinynet and of libtorch (forward, loss, backward, update), and forward passes
 // of one image, in turn in one run on the same number of threads, each side in its fastest setting.
 // Run: ./versus_libtorch [--only TEXT] [--precision best|fp32|bf16] [--threads N] [--pairs N]
 //                        [--profile] [--json FILE]

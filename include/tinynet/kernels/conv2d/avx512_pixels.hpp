@@ -10,7 +10,7 @@
 
 /// Windows of one pixel by dot products of AVX-512, straight from the image. Neighbouring channels of
 /// a pixel are the pairs that VDPBF16PS broadcasts, so nothing is copied into lanes or tiles, which
-/// is most of what such a convolution would do: of 20 channels it computes 40 macs a byte.
+/// is most of what such a convolution would do: 20 -> 20 channels are 5 macs a byte.
 ///
 /// Eight pixels x 32 outputs stay in registers; a block of pixels waits in L1 for all outputs.
 namespace tinynet::inline TINYNET_ABI::kernels::conv2d_pixels {
@@ -167,7 +167,7 @@ inline void run_unit(bfloat16* y, Store store, const bfloat16* x, const bfloat16
 inline void run(bfloat16* y, Store store, const bfloat16* x, const std::byte* packed,
                 const Conv2dFusion<bfloat16>& fusion, const Conv2dGeometry& g, bool backward) {
   const auto p = pixels_of(g, backward);
-  const auto grain = pieces(pieces(p.count(), units), 8) * 8;
+  const auto grain = pieces(std::max<std::int64_t>(p.count(), 1), 8 * units) * 8;
   const auto count = pieces(p.count(), grain);
   const auto sums = fusion.moments.sums;
   Scratch scratch;

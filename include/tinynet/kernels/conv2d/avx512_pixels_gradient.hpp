@@ -99,7 +99,7 @@ inline void backward_weight(std::span<float> dw, Store store, std::span<const bf
                             std::span<const bfloat16> x, InputMap map, const Conv2dGeometry& g) {
   constexpr std::int64_t partials = 8;
   const auto p = pixels_of(g, false);
-  const auto grain = pieces(pieces(p.count(), partials), block) * block;
+  const auto grain = pieces(std::max<std::int64_t>(p.count(), 1), partials * block) * block;
   const auto count = pieces(p.count(), grain);
   const auto inputs = pieces(p.in, 8) * 8, size = pieces(p.out, width) * inputs * width;
   Scratch scratch;
