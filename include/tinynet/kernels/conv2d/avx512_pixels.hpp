@@ -1,6 +1,7 @@
 #pragma once
 
 #include <tinynet/core/cpu.hpp>
+#include <tinynet/kernels/conv2d/amx_pack.hpp>
 #include <tinynet/kernels/conv2d/amx_pieces.hpp>
 #include <tinynet/kernels/conv2d/contract.hpp>
 #include <tinynet/kernels/conv2d/correlate.hpp>
