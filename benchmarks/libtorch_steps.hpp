@@ -1,16 +1,18 @@
 #pragma once
 
-#include <cstdint>
-#include <functional>
+#include "step.hpp"
 
-/// Training steps of libtorch behind plain functions: its headers take longer to compile than all of
-/// tinynet's, so they stay in one unit.
+/// libtorch behind plain functions: its headers take longer to compile than all of tinynet's, so they
+/// stay in one unit.
 namespace libtorch {
 
 void set_num_threads(int threads);
 
-/// The toy CNN of S1 (688,138 parameters) on random images [batch, 1, 28, 28]: forward, backward,
-/// SGD with momentum. With `bf16` under autocast, channels last, which is its faster setting there.
-std::function<void()> toy_cnn_step(std::int64_t batch, bool bf16);
+/// The file that float matrix products come from: ten times slower where it is the reference BLAS.
+std::string blas();
+
+/// Every setting that may be the fastest: float, and bfloat16 by autocast; images and weights in
+/// planes or channels last; for a forward pass also with weights that are bfloat16 to begin with.
+std::vector<tinynet::benchmarks::Variant> variants(const tinynet::benchmarks::Task& task);
 
 }  // namespace libtorch

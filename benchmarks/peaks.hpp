@@ -109,16 +109,14 @@ inline double measure_bfloat16_operations() {
 
 #ifdef TINYNET_AMX
 /// As multiply_add, with pairs of bfloat16.
-TINYNET_TARGET_AMX inline float multiply_pairs(std::int64_t rounds) {
+template <std::size_t... chain>
+TINYNET_TARGET_AMX float multiply_pairs(std::int64_t rounds, std::index_sequence<chain...>) {
   const auto pairs = _mm512_cvtne2ps_pbh(_mm512_set1_ps(0.5f), _mm512_set1_ps(0.25f));
-  __m512 sums[12];
-  for (auto& sum : sums) sum = _mm512_setzero_ps();
+  __m512 sums[] = {_mm512_set1_ps(static_cast<float>(chain))...};
   for (std::int64_t i = 0; i < rounds; ++i) {
-    for (auto& sum : sums) sum = _mm512_dpbf16_ps(sum, pairs, pairs);
+    ((sums[chain] = _mm512_dpbf16_ps(sums[chain], pairs, pairs)), ...);
   }
-  float total = 0;
-  for (const auto& sum : sums) total += _mm512_cvtss_f32(sum);
-  return total;
+  return (_mm512_cvtss_f32(sums[chain]) + ...);
 }
 #endif
 
@@ -130,7 +128,7 @@ inline double measure_dot_operations() {
   Tensor<float> results({threads});
   const double seconds = fastest([&] {
     parallel_for(threads, [&](std::int64_t thread) {
-      results.data()[thread] = multiply_pairs(rounds);
+      results.data()[thread] = multiply_pairs(rounds, std::make_index_sequence<12>());
     });
   });
   return 2.0 * 12 * 32 * static_cast<double>(rounds * threads) / seconds;

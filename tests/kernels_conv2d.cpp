@@ -198,10 +198,13 @@ std::vector<param_t<T>> run_backward_weight(const Conv2dBackwardWeight<T>& versi
 
 /// The reference sums in accumulate_t whatever T is: one T shows it, the others would take most of
 /// the time.
-/// Dot products refuse shapes only where vectors are as fast: where there are any, all shapes are run.
+/// Dot products over lanes refuse shapes only where vectors are as fast: where there are any, all shapes
+/// are run.
 template <class T>
 bool skip(const auto& version, const Conv2dGeometry& g) {
-  if (version.path == Path::avx512) return !cpu().fast_bf16_dots;
+#ifdef TINYNET_AMX
+  if (version.refuses == &conv2d_amx::refuses_avx512) return !cpu().fast_bf16_dots;
+#endif
   const bool again = version.path == Path::reference && !std::is_same_v<T, float>;
   return version.refuses(g) || (again && g.macs() > 10000);
 }
@@ -374,6 +377,11 @@ TEST_CASE("every version agrees with the formula on chosen shapes") {
            // windows that touch nothing but padding
            Shape{.n = 1, .h = 1, .w = 1, .ic = 3, .oc = 4, .kh = 2, .kw = 2, .stride = 4,
                  .padding = 3},
+           // one pixel: pairs of channels, of pixels, and what is left over
+           Shape{.n = 3, .h = 7, .w = 5, .ic = 20, .oc = 33, .kh = 1, .kw = 1},
+           Shape{.n = 5, .h = 9, .w = 11, .ic = 34, .oc = 72, .kh = 1, .kw = 1, .stride = 2},
+           Shape{.n = 1, .h = 1, .w = 1, .ic = 2, .oc = 1, .kh = 1, .kw = 1},
+           Shape{.n = 33, .h = 8, .w = 8, .ic = 40, .oc = 20, .kh = 1, .kw = 1},
            // blocks of lanes, whole and not; windows that become channels; narrow ends
            Shape{.n = 64, .h = 5, .w = 6, .ic = 40, .oc = 72, .kh = 3, .kw = 3, .padding = 1},
            Shape{.n = 33, .h = 6, .w = 5, .ic = 33, .oc = 47, .kh = 3, .kw = 3, .stride = 2,
@@ -434,6 +442,7 @@ TEST_CASE("the number of threads does not change a bit") {
                  .padding = 1},
            Shape{.n = 13, .h = 4, .w = 4, .ic = 64, .oc = 128, .kh = 3, .kw = 3, .padding = 1},
            Shape{.n = 70, .h = 14, .w = 3, .ic = 32, .oc = 64, .kh = 3, .kw = 3, .padding = 1},
+           Shape{.n = 33, .h = 8, .w = 8, .ic = 40, .oc = 20, .kh = 1, .kw = 1},
            Shape{.n = 5, .h = 12, .w = 12, .ic = 12, .oc = 20, .kh = 5, .kw = 5, .padding = 2,
                  .groups = 4},
        }) {
@@ -483,6 +492,18 @@ TEST_CASE("which version is chosen, and what refuses in words") {
   const auto point = geometry({.n = 16, .h = 7, .w = 7, .ic = 40, .oc = 40, .kh = 1, .kw = 1});
   CHECK(conv2d_backward_weight_avx512.refuses(point) ==
         std::string("a window of one pixel and channels that leave registers in part empty"));
+  CHECK(conv2d_forward_pixels.refuses(point) == nullptr);
+  CHECK(conv2d_backward_input_pixels.refuses(point) == nullptr);
+  CHECK(conv2d_backward_weight_pixels.refuses(point) == nullptr);
+  CHECK(conv2d_forward_pixels.refuses(wide) ==
+        std::string("a window of several pixels, or padding"));
+  const auto odd = geometry({.n = 16, .h = 7, .w = 7, .ic = 41, .oc = 40, .kh = 1, .kw = 1});
+  CHECK(conv2d_forward_pixels.refuses(odd) ==
+        std::string("an odd number of channels makes no pairs"));
+  const auto strided =
+      geometry({.n = 16, .h = 7, .w = 7, .ic = 40, .oc = 40, .kh = 1, .kw = 1, .stride = 2});
+  CHECK(conv2d_backward_input_pixels.refuses(strided) ==
+        std::string("gradients of strides leave pixels out"));
 #endif
 }
 

@@ -3,6 +3,8 @@
 #include <array>
 
 #include <tinynet/kernels/conv2d/amx.hpp>
+#include <tinynet/kernels/conv2d/avx512_pixels.hpp>
+#include <tinynet/kernels/conv2d/avx512_pixels_gradient.hpp>
 #include <tinynet/kernels/conv2d/contract.hpp>
 #include <tinynet/kernels/conv2d/reference.hpp>
 #include <tinynet/kernels/conv2d/simd.hpp>
@@ -50,6 +52,7 @@ inline constexpr std::array conv2d_backward_weight_versions<T> = {
 template <>
 inline constexpr std::array conv2d_forward_versions<bfloat16> = {
     conv2d_forward_amx<bfloat16>,
+    conv2d_forward_pixels,
     conv2d_forward_avx512,
     conv2d_forward_simd<bfloat16>,
     conv2d_forward_reference<bfloat16>,
@@ -57,6 +60,7 @@ inline constexpr std::array conv2d_forward_versions<bfloat16> = {
 template <>
 inline constexpr std::array conv2d_backward_input_versions<bfloat16> = {
     conv2d_backward_input_amx<bfloat16>,
+    conv2d_backward_input_pixels,
     conv2d_backward_input_avx512,
     conv2d_backward_input_simd<bfloat16>,
     conv2d_backward_input_reference<bfloat16>,
@@ -64,6 +68,7 @@ inline constexpr std::array conv2d_backward_input_versions<bfloat16> = {
 template <>
 inline constexpr std::array conv2d_backward_weight_versions<bfloat16> = {
     conv2d_backward_weight_amx<bfloat16>,
+    conv2d_backward_weight_pixels,
     conv2d_backward_weight_avx512,
     conv2d_backward_weight_simd<bfloat16>,
     conv2d_backward_weight_reference<bfloat16>,
