@@ -6,10 +6,10 @@
 #include <limits>
 #include <utility>
 
-#include <tinynet/core/amx.hpp>
 #include <tinynet/core/cpu.hpp>
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/core/simd.hpp>
+#include <tinynet/core/tiles.hpp>
 #include <tinynet/tensor/tensor.hpp>
 
 /// What the machine can do at most, measured in the run that compares itself with it: a share of a
@@ -64,24 +64,24 @@ inline double measure_float_operations() {
   return 2.0 * static_cast<double>(rounds * chains * simd::width<float> * threads) / seconds;
 }
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 /// Four accumulators fed by operands from the first-level cache. Tile numbers must be literals.
 TINYNET_TARGET_AMX inline void multiply_tiles(const bfloat16* a, const bfloat16* b,
                                               std::int64_t rounds) {
-  const amx::TileSection section;
-  amx::finish_stores();
+  const tiles::TileSection section;
+  tiles::finish_stores();
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
   for (std::int64_t i = 0; i < rounds; ++i) {
-    const auto step = i % 8 * 2 * amx::tile_elements;
+    const auto step = i % 8 * 2 * tiles::tile_elements;
     _tile_loadd(4, a + step, 64);
     _tile_loadd(6, b + step, 64);
     _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(7, b + step + amx::tile_elements, 64);
+    _tile_loadd(7, b + step + tiles::tile_elements, 64);
     _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, a + step + amx::tile_elements, 64);
+    _tile_loadd(5, a + step + tiles::tile_elements, 64);
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
   }
@@ -89,25 +89,25 @@ TINYNET_TARGET_AMX inline void multiply_tiles(const bfloat16* a, const bfloat16*
 #endif
 
 inline double measure_bfloat16_operations() {
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
   if (!cpu().amx_bf16) return 0;
   constexpr std::int64_t rounds = 1 << 16;
   const int threads = num_threads();
-  const auto operands = Tensor<bfloat16>::ones({threads, 2, 16 * amx::tile_elements});
+  const auto operands = Tensor<bfloat16>::ones({threads, 2, 16 * tiles::tile_elements});
   const double seconds = fastest([&] {
     parallel_for(threads, [&](std::int64_t thread) {
-      const auto* a = operands.data() + thread * 32 * amx::tile_elements;
-      multiply_tiles(a, a + 16 * amx::tile_elements, rounds);
+      const auto* a = operands.data() + thread * 32 * tiles::tile_elements;
+      multiply_tiles(a, a + 16 * tiles::tile_elements, rounds);
     });
   });
-  constexpr std::int64_t products = 4 * amx::tile_rows * amx::tile_rows * amx::tile_depth;
+  constexpr std::int64_t products = 4 * tiles::tile_rows * tiles::tile_rows * tiles::tile_depth;
   return 2.0 * static_cast<double>(rounds * products * threads) / seconds;
 #else
   return 0;
 #endif
 }
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 /// As multiply_add, with pairs of bfloat16.
 template <std::size_t... chain>
 TINYNET_TARGET_AMX float multiply_pairs(std::int64_t rounds, std::index_sequence<chain...>) {
@@ -121,7 +121,7 @@ TINYNET_TARGET_AMX float multiply_pairs(std::int64_t rounds, std::index_sequence
 #endif
 
 inline double measure_dot_operations() {
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
   if (!cpu().avx512_bf16) return 0;
   constexpr std::int64_t rounds = 1 << 19;
   const int threads = num_threads();

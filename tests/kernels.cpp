@@ -366,7 +366,7 @@ TEST_CASE("gemm: what is chosen, and why not the faster one") {
   const ScopedPathLimit limit(Path::amx);
   if (cpu().amx_bf16) CHECK(chosen() == Path::amx);
   CHECK(choose("gemm", gemm_versions<float, float, float>, g).path == Path::simd);
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
   CHECK(gemm_amx_refuses<float, float, float>(g) == std::string("no operand is bfloat16"));
   if (cpu().amx_bf16) {
     CHECK(gemm_amx_refuses<bfloat16, float, bfloat16>({4, 4, 4}) ==

@@ -104,7 +104,7 @@ struct Truth {
 /// Stability, section 3.1; u is half of epsilon). The truth has the same bound in double: for T =
 /// double the two add up to epsilon, which is therefore what is used throughout. Rounding to T adds
 /// half an epsilon of T of the result, or half of float16's smallest step, 2^-24. Products of pieces
-/// (conv2d/amx_pieces.hpp) sum six terms for one, but five of them are below 2^-8 of the first: they are
+/// (conv2d/tile_pieces.hpp) sum six terms for one, but five of them are below 2^-8 of the first: they are
 /// held to the same bound.
 template <class T, class Stored>
 double worst_error(const std::vector<Stored>& result, const std::vector<double>& truth,
@@ -202,8 +202,8 @@ std::vector<param_t<T>> run_backward_weight(const Conv2dBackwardWeight<T>& versi
 /// are run.
 template <class T>
 bool skip(const auto& version, const Conv2dGeometry& g) {
-#ifdef TINYNET_AMX
-  if (version.refuses == &conv2d_amx::refuses_avx512) return !cpu().fast_bf16_dots;
+#ifdef TINYNET_TILES
+  if (version.refuses == &conv2d_tiles::refuses_avx512) return !cpu().fast_bf16_dots;
 #endif
   const bool again = version.path == Path::reference && !std::is_same_v<T, float>;
   return version.refuses(g) || (again && g.macs() > 10000);
@@ -481,7 +481,7 @@ TEST_CASE("which version is chosen, and what refuses in words") {
   CHECK(path(wide) == (cpu().fast_bf16_dots ? Path::avx512 : Path::simd));
   CHECK(path(narrow) == Path::simd);
   CHECK(conv2d_forward<float16>(wide).path == Path::simd);
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
   if (!cpu().fast_bf16_dots) {
     CHECK(conv2d_forward_avx512.refuses(wide) == cpu().bf16_dots_refusal);
     return;

@@ -4,11 +4,11 @@
 
 /// Include this, in one file of a program, to let convolutions of float use AMX tiles where the CPU has
 /// them: each float as the sum of three bfloat16, six products for one. It is faster than vectors, and
-/// each product errs by less than 2^-25 of its size; see kernels/conv2d/amx_pieces.hpp for what happens
+/// each product errs by less than 2^-25 of its size; see kernels/conv2d/tile_pieces.hpp for what happens
 /// to infinities, to numbers above 3.39e38 and below 2^-110. TINYNET_KERNELS=simd refuses it at run time.
 namespace tinynet::inline TINYNET_ABI::kernels {
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 inline const bool float_tiles = [] {
   conv2d_forward_versions<float>.front() = conv2d_forward_amx<float>;
   conv2d_backward_input_versions<float>.front() = conv2d_backward_input_amx<float>;

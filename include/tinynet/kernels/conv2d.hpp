@@ -2,12 +2,12 @@
 
 #include <array>
 
-#include <tinynet/kernels/conv2d/amx.hpp>
 #include <tinynet/kernels/conv2d/avx512_pixels.hpp>
 #include <tinynet/kernels/conv2d/avx512_pixels_gradient.hpp>
 #include <tinynet/kernels/conv2d/contract.hpp>
 #include <tinynet/kernels/conv2d/reference.hpp>
 #include <tinynet/kernels/conv2d/simd.hpp>
+#include <tinynet/kernels/conv2d/tiles.hpp>
 
 /// Convolution: the versions of its three passes, fastest first, and the choice among them.
 namespace tinynet::inline TINYNET_ABI::kernels {
@@ -28,7 +28,7 @@ inline constexpr std::array conv2d_backward_weight_versions = {
     conv2d_backward_weight_reference<T>,
 };
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 template <Scalar16 T>
 inline constexpr std::array conv2d_forward_versions<T> = {
     conv2d_forward_amx<T>,

@@ -2,20 +2,20 @@
 
 #include <array>
 
-#include <tinynet/kernels/gemm/amx.hpp>
 #include <tinynet/kernels/gemm/contract.hpp>
 #include <tinynet/kernels/gemm/reference.hpp>
 #include <tinynet/kernels/gemm/simd.hpp>
+#include <tinynet/kernels/gemm/tiles.hpp>
 
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 /// The versions of the product, fastest first. Ask `refuses` before `run`.
 template <class A, class B, class C>
 inline constexpr std::array gemm_versions = {
-#ifdef TINYNET_AMX
-    Gemm<A, B, C>{Path::amx, gemm_amx_refuses<A, B, C>, gemm_tiles<A, B, C, amx::TileUnit::amx>},
+#ifdef TINYNET_TILES
+    Gemm<A, B, C>{Path::amx, gemm_amx_refuses<A, B, C>, gemm_tiles<A, B, C, tiles::TileUnit::amx>},
     Gemm<A, B, C>{Path::avx512, gemm_avx512_refuses<A, B, C>,
-                  gemm_tiles<A, B, C, amx::TileUnit::avx512>},
+                  gemm_tiles<A, B, C, tiles::TileUnit::avx512>},
 #endif
     Gemm<A, B, C>{Path::simd, accepts_all, gemm_simd<A, B, C>},
     Gemm<A, B, C>{Path::reference, accepts_all, gemm_reference<A, B, C>},

@@ -1,17 +1,17 @@
 #pragma once
 
-#include <tinynet/core/amx.hpp>
+#include <tinynet/core/tiles.hpp>
 #include <tinynet/kernels/conv2d/lanes.hpp>
 #include <tinynet/kernels/gemm/amx_product.hpp>
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 
 /// Four neighbouring outputs of a row share most of what they read. So a *quad* of them is summed at
 /// once, a tile of 16 lanes x 16 output channels each: the weights of up to three taps wait in three
 /// tile registers while the inputs pass through the eighth, and an input meets every output that
 /// reads it while it is there. A 3x3 window loads 9 tiles for 12 products that way, where two by two
 /// tiles would load 12, and both operands come from L2, which is what bounds the sum.
-namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx {
+namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles {
 
 inline constexpr std::int64_t quad = 4;
 
@@ -104,7 +104,7 @@ TINYNET_AMX_STEP void slide(const bfloat16* tile, std::uint32_t present) {
 }
 
 /// Where the operands of a sum lie, in elements. For a chunk of 32 input channels the inputs have
-/// `pieces` tiles, the weights a tile for each piece and tap (see amx_pieces.hpp).
+/// `pieces` tiles, the weights a tile for each piece and tap (see tile_pieces.hpp).
 struct QuadStrides {
   std::int64_t pixel = 0;   // of the copied inputs
   std::int64_t taps = 0;    // of the weights, from a piece to the next
@@ -118,9 +118,9 @@ TINYNET_AMX_STEP void slide_all(const bfloat16* in, const bfloat16* weights, std
                                 std::uint32_t present) {
   if constexpr (load) _tile_loadd(5, weights, 64);
   slide<taps, 0>(in, present);
-  if constexpr (load && taps > 1) _tile_loadd(6, weights + amx::tile_elements, 64);
+  if constexpr (load && taps > 1) _tile_loadd(6, weights + tiles::tile_elements, 64);
   slide<taps, 1>(in + pixel, present);
-  if constexpr (load && taps > 2) _tile_loadd(7, weights + 2 * amx::tile_elements, 64);
+  if constexpr (load && taps > 2) _tile_loadd(7, weights + 2 * tiles::tile_elements, 64);
   slide<taps, 2>(in + 2 * pixel, present);
   slide<taps, 3>(in + 3 * pixel, present);
   slide<taps, 4>(in + 4 * pixel, present);
@@ -130,11 +130,11 @@ TINYNET_AMX_STEP void slide_all(const bfloat16* in, const bfloat16* weights, std
 template <int taps>
 TINYNET_TARGET_AMX void add_sliding(const bfloat16* in, const bfloat16* weights,
                                     const QuadStrides& s, std::uint32_t present) {
-  for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk, in += s.pieces * amx::tile_elements) {
+  for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk, in += s.pieces * tiles::tile_elements) {
     for (std::int64_t w = 0; w < s.pieces; ++w, weights += s.taps) {
       slide_all<taps, true>(in, weights, s.pixel, present);
       for (std::int64_t x = 1; x < s.pieces - w; ++x) {
-        slide_all<taps, false>(in + x * amx::tile_elements, weights, s.pixel, present);
+        slide_all<taps, false>(in + x * tiles::tile_elements, weights, s.pixel, present);
       }
     }
   }
@@ -144,13 +144,13 @@ TINYNET_TARGET_AMX void add_sliding(const bfloat16* in, const bfloat16* weights,
 TINYNET_TARGET_AMX inline void add_listed(const bfloat16* in, const bfloat16* weights,
                                           const QuadStrides& s, std::int64_t taps,
                                           const Meeting* meetings, std::int64_t count) {
-  for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk, in += s.pieces * amx::tile_elements) {
+  for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk, in += s.pieces * tiles::tile_elements) {
     for (std::int64_t w = 0; w < s.pieces; ++w, weights += s.taps) {
       _tile_loadd(5, weights, 64);
-      if (taps > 1) _tile_loadd(6, weights + amx::tile_elements, 64);
-      if (taps > 2) _tile_loadd(7, weights + 2 * amx::tile_elements, 64);
+      if (taps > 1) _tile_loadd(6, weights + tiles::tile_elements, 64);
+      if (taps > 2) _tile_loadd(7, weights + 2 * tiles::tile_elements, 64);
       const bfloat16* tile = in;
-      for (std::int64_t x = 0; x < s.pieces - w; ++x, tile += amx::tile_elements) {
+      for (std::int64_t x = 0; x < s.pieces - w; ++x, tile += tiles::tile_elements) {
         for (std::int64_t i = 0; i < count; ++i) {
           const auto products = meetings[i].products;
           _tile_loadd(4, tile + meetings[i].in * s.pixel, 64);
@@ -178,11 +178,11 @@ inline constexpr std::int64_t quad_sums = 16 * quad_width;  // of an output: [la
 /// sums[output][lane][16 of 64] = or += those of a quad, over `rows` of the window, which say where the
 /// inputs' row and its weights begin, and over chunks of 32 input channels. Needs a TileSection.
 TINYNET_TARGET_AMX inline void sum_quad(float* sums, const bfloat16* in, const bfloat16* weights,
-                                        std::span<const amx::Step> rows,
+                                        std::span<const tiles::Step> rows,
                                         std::span<const Pass> passes, const Meeting* meetings,
                                         const QuadStrides& s, bool accumulate) {
   constexpr auto row_bytes = quad_width * sizeof(float);
-  amx::finish_stores();
+  tiles::finish_stores();
   if (accumulate) {
     _tile_loadd(0, sums, row_bytes);
     _tile_loadd(1, sums + quad_sums, row_bytes);
@@ -197,7 +197,7 @@ TINYNET_TARGET_AMX inline void sum_quad(float* sums, const bfloat16* in, const b
   for (const auto& row : rows) {
     for (const auto& pass : passes) {
       const auto* from = in + row.a;
-      const auto* top = weights + row.b + pass.tap * amx::tile_elements;
+      const auto* top = weights + row.b + pass.tap * tiles::tile_elements;
       if (!pass.slides) {
         add_listed(from, top, s, pass.taps, meetings + pass.meetings, pass.count);
         continue;
@@ -212,9 +212,9 @@ TINYNET_TARGET_AMX inline void sum_quad(float* sums, const bfloat16* in, const b
   _tile_stored(1, sums + quad_sums, row_bytes);
   _tile_stored(2, sums + 2 * quad_sums, row_bytes);
   _tile_stored(3, sums + 3 * quad_sums, row_bytes);
-  amx::finish_stores();
+  tiles::finish_stores();
 }
 
-}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx
+}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles
 
 #endif

@@ -1,13 +1,13 @@
 #pragma once
 
 #include <tinynet/core/cpu.hpp>
-#include <tinynet/kernels/conv2d/amx_pack.hpp>
-#include <tinynet/kernels/conv2d/amx_pieces.hpp>
+#include <tinynet/kernels/conv2d/tile_pack.hpp>
+#include <tinynet/kernels/conv2d/tile_pieces.hpp>
 #include <tinynet/kernels/conv2d/contract.hpp>
 #include <tinynet/kernels/conv2d/correlate.hpp>
 #include <tinynet/kernels/gemm/avx512_product.hpp>
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 
 /// Windows of one pixel by dot products of AVX-512, straight from the image. Neighbouring channels of
 /// a pixel are the pairs that VDPBF16PS broadcasts, so nothing is copied into lanes or tiles, which
@@ -97,14 +97,14 @@ TINYNET_TARGET_BF16 void sum_pixels(const Output& out, const bfloat16* x, std::i
     const auto right = (__m512bh)_mm512_load_si512(weights + width);
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
-      const auto pair = amx::broadcast_pair(x + r * step + i);
+      const auto pair = tiles::broadcast_pair(x + r * step + i);
       low[r] = _mm512_dpbf16_ps(low[r], pair, left);
       high[r] = _mm512_dpbf16_ps(high[r], pair, right);
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
-    conv2d_amx::store_sums(out.to + r * out.step, low[r], high[r], out.store, out.mask);
+    conv2d_tiles::store_sums(out.to + r * out.step, low[r], high[r], out.store, out.mask);
   }
   if (!out.moments) return;
   for (int half = 0; half < 2; ++half) {
@@ -147,7 +147,7 @@ inline void run_unit(bfloat16* y, Store store, const bfloat16* x, const bfloat16
         std::copy_n(fusion.moments.center.data() + o, valid, center);
       }
       Output out{
-          y + begin * p.out + o,   p.out, store, conv2d_amx::chunk_mask(p.out, o), bias, center,
+          y + begin * p.out + o,   p.out, store, conv2d_tiles::chunk_mask(p.out, o), bias, center,
           moments ? sums : nullptr};
       const auto* block_weights = weights + o * p.in;
       std::int64_t i = 0;

@@ -2,7 +2,7 @@
 
 #include <tinynet/kernels/conv2d/avx512_pixels.hpp>
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 
 /// The weight gradient of windows of one pixel: dw[oc, ic] = sum over pixels of dy[pixel, oc] *
 /// x[pixel, ic]. Here the pairs are neighbouring pixels: blocks of both images are laid out as pairs in
@@ -21,7 +21,7 @@ inline const char* refuses_weight(const Conv2dGeometry& g) {
 TINYNET_TARGET_BF16 inline void pair_pixels(bfloat16* to, const bfloat16* first,
                                             const bfloat16* second, std::int64_t channels) {
   for (std::int64_t c = 0; c < channels; c += 16) {
-    const auto mask = static_cast<__mmask16>(conv2d_amx::chunk_mask(channels, c));
+    const auto mask = static_cast<__mmask16>(conv2d_tiles::chunk_mask(channels, c));
     const auto low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, first + c));
     auto both = low;
     if (second) {
@@ -47,7 +47,7 @@ TINYNET_TARGET_BF16 inline void add_pairs(float* sums, const bfloat16* x, std::i
     const auto right = (__m512bh)_mm512_load_si512(dy + width);
 #pragma GCC unroll 8
     for (int i = 0; i < 8; ++i) {
-      const auto pair = amx::broadcast_pair(x + 2 * i);
+      const auto pair = tiles::broadcast_pair(x + 2 * i);
       low[i] = _mm512_dpbf16_ps(low[i], pair, left);
       high[i] = _mm512_dpbf16_ps(high[i], pair, right);
     }

@@ -15,7 +15,7 @@
 /// and the padding, all lanes meet the same taps, and which those are is a table for each axis.
 /// Taps that fall into the padding are not in it and cost nothing: at 4 x 4 a 3 x 3 window is left
 /// with 69 % of its products, at 28 x 28 with 95 %.
-namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx {
+namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles {
 
 /// An input that an output reads, and the tap of the window that it is multiplied with, counted
 /// from the end for the input gradient.
@@ -179,4 +179,4 @@ inline Lanes make_lanes(const Conv2dGeometry& g, bool backward, std::int64_t blo
   return lanes;
 }
 
-}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx
+}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles

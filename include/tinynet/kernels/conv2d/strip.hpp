@@ -7,7 +7,7 @@
 #include <tinynet/core/scratch.hpp>
 #include <tinynet/kernels/conv2d/correlation.hpp>
 #include <tinynet/kernels/conv2d/pack.hpp>
-#include <tinynet/kernels/conv2d/tile.hpp>
+#include <tinynet/kernels/conv2d/register_tile.hpp>
 
 /// Strips: the pieces of images that convolution works on, and the copy of the input that a piece
 /// reads. The copy is padded with zeros and widened to the type of the sums, so that the loops in

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <tinynet/core/amx.hpp>
+#include <tinynet/core/tiles.hpp>
 #include <tinynet/core/types.hpp>
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 
-namespace tinynet::inline TINYNET_ABI::amx {
+namespace tinynet::inline TINYNET_ABI::tiles {
 
 /// One step of a sum: where the tiles of both operands begin, in elements from a base.
 struct Step {
@@ -69,6 +69,6 @@ inline SumSteps sum_steps_of(std::int64_t rows, std::int64_t cols) {
   return cols == 2 ? sum_steps<1, 2> : sum_steps<1, 1>;
 }
 
-}  // namespace tinynet::inline TINYNET_ABI::amx
+}  // namespace tinynet::inline TINYNET_ABI::tiles
 
 #endif

@@ -6,11 +6,11 @@
 #include <tinynet/core/intrinsics.hpp>
 #include <tinynet/kernels/gemm/amx_product.hpp>
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 
 /// The product of tiles by dot products of vectors, for CPUs that have VDPBF16PS at the rate of float
 /// FMA, so that bfloat16 is multiplied twice as fast, and have no tiles.
-namespace tinynet::inline TINYNET_ABI::amx {
+namespace tinynet::inline TINYNET_ABI::tiles {
 
 /// Where operands and sums lie, in elements.
 struct DotStrides {
@@ -94,6 +94,6 @@ inline SumSteps sum_steps_by_dots_of(std::int64_t rows, std::int64_t cols) {
   return cols == 2 ? sum_steps_by_dots<1, 2> : sum_steps_by_dots<1, 1>;
 }
 
-}  // namespace tinynet::inline TINYNET_ABI::amx
+}  // namespace tinynet::inline TINYNET_ABI::tiles
 
 #endif

@@ -1,18 +1,18 @@
 #pragma once
 
-#include <tinynet/core/amx.hpp>
 #include <tinynet/core/cpu.hpp>
-#include <tinynet/kernels/gemm/amx_pack.hpp>
+#include <tinynet/core/tiles.hpp>
 #include <tinynet/kernels/gemm/avx512_product.hpp>
 #include <tinynet/kernels/gemm/blocked.hpp>
+#include <tinynet/kernels/gemm/tile_pack.hpp>
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 
-namespace tinynet::inline TINYNET_ABI::amx {
+namespace tinynet::inline TINYNET_ABI::tiles {
 
 /// Writes 16 sums, of which `mask` selects some, as float or bfloat16.
 TINYNET_TARGET_BF16 inline void store_16(float* to, const float* sums, const float* bias,
-                                        std::uint32_t mask, Store how) {
+                                         std::uint32_t mask, Store how) {
   const auto some = static_cast<__mmask16>(mask);
   auto x = _mm512_load_ps(sums);
   if (bias) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(some, bias));
@@ -20,7 +20,7 @@ TINYNET_TARGET_BF16 inline void store_16(float* to, const float* sums, const flo
   _mm512_mask_storeu_ps(to, some, x);
 }
 TINYNET_TARGET_BF16 inline void store_16(bfloat16* to, const float* sums, const float* bias,
-                                        std::uint32_t mask, Store how) {
+                                         std::uint32_t mask, Store how) {
   const auto some = static_cast<__mmask16>(mask);
   auto x = _mm512_load_ps(sums);
   if (bias) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(some, bias));
@@ -41,7 +41,7 @@ TINYNET_TARGET_BF16 void store_tile(Matrix<C> c, const float* sums, const float*
   }
 }
 
-}  // namespace tinynet::inline TINYNET_ABI::amx
+}  // namespace tinynet::inline TINYNET_ABI::tiles
 
 namespace tinynet::inline TINYNET_ABI::kernels {
 
@@ -53,36 +53,36 @@ namespace tinynet::inline TINYNET_ABI::kernels {
 /// 0.43, 12544 pixels of a 1x1 convolution 64 -> 64 0.77. Packing takes most of the rest, 0.3 to
 /// 0.5 cycles an element: weights that serve many products should be packed once, outside.
 /// (benchmarks/kernels --benchmark_filter=gemm)
-template <amx::TileUnit unit>
+template <tiles::TileUnit unit>
 struct Bfloat16Tile {
   using packed = bfloat16;
   using sum = float;
   static constexpr std::int64_t rows = 32, cols = 32;
-  static constexpr std::int64_t depth_step = amx::tile_depth;
-  static constexpr std::int64_t depth_block = unit == amx::TileUnit::amx ? 768 : 256;
+  static constexpr std::int64_t depth_step = tiles::tile_depth;
+  static constexpr std::int64_t depth_block = unit == tiles::TileUnit::amx ? 768 : 256;
   static constexpr std::int64_t unit_macs = 1 << 20;
   struct Section {
-    amx::TileSection tiles{unit};
+    tiles::TileSection section{unit};
   };
 
   template <class T>
   static void pack_rows(bfloat16* to, Matrix<const T> strip) {
-    amx::pack_tiles(to, strip, amx::TileOrder::lanes);
+    tiles::pack_tiles(to, strip, tiles::TileOrder::lanes);
   }
   template <class T>
   static void pack_cols(bfloat16* to, Matrix<const T> strip) {
-    amx::pack_tiles(to, strip.transposed(), amx::TileOrder::pairs);
+    tiles::pack_tiles(to, strip.transposed(), tiles::TileOrder::pairs);
   }
   static void product(float* tile, const bfloat16* a, const bfloat16* b, std::int64_t depth,
                       bool accumulate) {
-    const amx::Step whole;
+    const tiles::Step whole;
     const auto sum_steps =
-        unit == amx::TileUnit::amx ? amx::sum_steps<2, 2> : amx::sum_steps_by_dots<2, 2>;
-    sum_steps(tile, a, b, &whole, 1, depth / amx::tile_depth, accumulate);
+        unit == tiles::TileUnit::amx ? tiles::sum_steps<2, 2> : tiles::sum_steps_by_dots<2, 2>;
+    sum_steps(tile, a, b, &whole, 1, depth / tiles::tile_depth, accumulate);
   }
   template <class C>
   static void store(Matrix<C> c, const float* tile, const float* bias, Store how) {
-    amx::store_tile(c, tile, bias, how);
+    tiles::store_tile(c, tile, bias, how);
   }
 };
 
@@ -110,7 +110,7 @@ const char* gemm_avx512_refuses(const GemmGeometry& g) {
   return gemm_refuses_tiles<A, B, C>(g);
 }
 
-template <class A, class B, class C, amx::TileUnit unit>
+template <class A, class B, class C, tiles::TileUnit unit>
 void gemm_tiles(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const accumulate_t<C>* bias,
                 Store store) {
   if constexpr (gemm_fits_tiles<A, B, C>) blocked_gemm<Bfloat16Tile<unit>>(a, b, c, bias, store);

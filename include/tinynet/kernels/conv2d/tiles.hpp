@@ -1,19 +1,19 @@
 #pragma once
 
 #include <tinynet/core/cpu.hpp>
-#include <tinynet/kernels/conv2d/amx_correlate.hpp>
-#include <tinynet/kernels/conv2d/amx_weight_gradient.hpp>
+#include <tinynet/kernels/conv2d/tile_correlate.hpp>
+#include <tinynet/kernels/conv2d/tile_weight_gradient.hpp>
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 
 /// The versions in bfloat16 tiles with float sums, multiplied by AMX, or by dot products of AVX-512
 /// where the CPU has no AMX but does those as fast as float FMA. The latter take bfloat16 only: three
 /// products for one of float16 would take longer than one FMA.
 ///
 /// Weights of bfloat16 images are rounded when they are packed, those of float16 and float are sums of
-/// pieces (amx_pieces.hpp); weight gradients stay in float. For float it takes
+/// pieces (tile_pieces.hpp); weight gradients stay in float. For float it takes
 /// <tinynet/float_tiles.hpp> to have them chosen.
-namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx {
+namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles {
 
 /// Tiles sum over at least 32 input channels and write at least 16 output channels: narrow groups
 /// would multiply zeros.
@@ -22,7 +22,7 @@ inline const char* refuses_shape(const Conv2dGeometry& g) {
     return "groups too narrow to fill tiles";
   }
   // 1 -> 32 at 28, batch 4: vectors are 3 times as fast forward, 6 times for the weight gradient.
-  if (folds(g) && g.n < amx::tile_rows) return "few channels of few images";
+  if (folds(g) && g.n < tiles::tile_rows) return "few channels of few images";
   if (g.macs() < 1 << 14) return "too small a convolution to fill tiles";
   return nullptr;
 }
@@ -81,7 +81,7 @@ Source mapped_source(std::span<const T> x, InputMap map, const Conv2dGeometry& g
   return input_source(copy.data(), g);
 }
 
-template <Scalar T, amx::TileUnit unit>
+template <Scalar T, tiles::TileUnit unit>
 void forward(std::span<T> y, std::span<const T> x, const std::byte* packed,
              const Conv2dFusion<T>& fusion, const Conv2dGeometry& g) {
   Scratch scratch;
@@ -89,14 +89,14 @@ void forward(std::span<T> y, std::span<const T> x, const std::byte* packed,
             reinterpret_cast<const bfloat16*>(packed), fusion, folded(g), false, unit);
 }
 
-template <Scalar T, amx::TileUnit unit>
+template <Scalar T, tiles::TileUnit unit>
 void backward_input(std::span<T> dx, Store store, std::span<const T> dy, const std::byte* packed,
                     const Conv2dGeometry& g) {
   correlate(dx.data(), store, image_source(dy.data(), g.oh, g.ow, g.oc),
             reinterpret_cast<const bfloat16*>(packed), Conv2dFusion<T>{}, g, true, unit);
 }
 
-template <Scalar T, amx::TileUnit unit>
+template <Scalar T, tiles::TileUnit unit>
 void backward_weight(std::span<float> dw, Store store, std::span<const T> dy, std::span<const T> x,
                      InputMap map, const Conv2dGeometry& g) {
   Scratch scratch;
@@ -104,35 +104,37 @@ void backward_weight(std::span<float> dw, Store store, std::span<const T> dy, st
                   mapped_source(x, map, g, scratch), folded(g), unit);
 }
 
-}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx
+}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles
 
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 template <Scalar T>
 inline constexpr Conv2dForward<T> conv2d_forward_amx = {
-    Path::amx, conv2d_amx::refuses_amx<T>, conv2d_amx::packed_bytes<T, false>,
-    conv2d_amx::pack<T, false>, conv2d_amx::forward<T, amx::TileUnit::amx>};
+    Path::amx, conv2d_tiles::refuses_amx<T>, conv2d_tiles::packed_bytes<T, false>,
+    conv2d_tiles::pack<T, false>, conv2d_tiles::forward<T, tiles::TileUnit::amx>};
 
 template <Scalar T>
 inline constexpr Conv2dBackwardInput<T> conv2d_backward_input_amx = {
-    Path::amx, conv2d_amx::refuses_amx<T>, conv2d_amx::packed_bytes<T, true>,
-    conv2d_amx::pack<T, true>, conv2d_amx::backward_input<T, amx::TileUnit::amx>};
+    Path::amx, conv2d_tiles::refuses_amx<T>, conv2d_tiles::packed_bytes<T, true>,
+    conv2d_tiles::pack<T, true>, conv2d_tiles::backward_input<T, tiles::TileUnit::amx>};
 
 template <Scalar T>
 inline constexpr Conv2dBackwardWeight<T> conv2d_backward_weight_amx = {
-    Path::amx, conv2d_amx::refuses_amx<T>, conv2d_amx::backward_weight<T, amx::TileUnit::amx>};
+    Path::amx, conv2d_tiles::refuses_amx<T>,
+    conv2d_tiles::backward_weight<T, tiles::TileUnit::amx>};
 
 inline constexpr Conv2dForward<bfloat16> conv2d_forward_avx512 = {
-    Path::avx512, conv2d_amx::refuses_avx512, conv2d_amx::packed_bytes<bfloat16, false>,
-    conv2d_amx::pack<bfloat16, false>, conv2d_amx::forward<bfloat16, amx::TileUnit::avx512>};
+    Path::avx512, conv2d_tiles::refuses_avx512, conv2d_tiles::packed_bytes<bfloat16, false>,
+    conv2d_tiles::pack<bfloat16, false>, conv2d_tiles::forward<bfloat16, tiles::TileUnit::avx512>};
 
 inline constexpr Conv2dBackwardInput<bfloat16> conv2d_backward_input_avx512 = {
-    Path::avx512, conv2d_amx::refuses_avx512, conv2d_amx::packed_bytes<bfloat16, true>,
-    conv2d_amx::pack<bfloat16, true>, conv2d_amx::backward_input<bfloat16, amx::TileUnit::avx512>};
+    Path::avx512, conv2d_tiles::refuses_avx512, conv2d_tiles::packed_bytes<bfloat16, true>,
+    conv2d_tiles::pack<bfloat16, true>,
+    conv2d_tiles::backward_input<bfloat16, tiles::TileUnit::avx512>};
 
 inline constexpr Conv2dBackwardWeight<bfloat16> conv2d_backward_weight_avx512 = {
-    Path::avx512, conv2d_amx::refuses_avx512,
-    conv2d_amx::backward_weight<bfloat16, amx::TileUnit::avx512>};
+    Path::avx512, conv2d_tiles::refuses_avx512,
+    conv2d_tiles::backward_weight<bfloat16, tiles::TileUnit::avx512>};
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
 

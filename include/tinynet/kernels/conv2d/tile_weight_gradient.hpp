@@ -1,10 +1,10 @@
 #pragma once
 
 #include <tinynet/core/parallel.hpp>
-#include <tinynet/kernels/conv2d/amx_pack.hpp>
+#include <tinynet/kernels/conv2d/tile_pack.hpp>
 #include <tinynet/kernels/gemm/avx512_product.hpp>
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 
 /// The weight gradient through tiles: for each tap, 32 output and 32 input channels, a sum over the
 /// output pixels and 32 lanes of each. x becomes tiles of pairs of lanes once, dy the same and is
@@ -14,7 +14,7 @@
 /// A unit has some of the blocks of lanes and a range of channels on each side, such that its sums
 /// and a chunk of both operands fit L2. Units with the same channels add into partial gradients,
 /// which are added in their order at the end.
-namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx {
+namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles {
 
 /// How a weight gradient is cut, by the shape alone. Channels are counted in blocks of 32.
 struct GradientCut {
@@ -27,9 +27,9 @@ struct GradientCut {
 
 inline constexpr std::int64_t sums_of_block = 32 * 32;
 
-inline GradientCut cut_gradient(const Lanes& lanes, std::int64_t tiles, amx::TileUnit unit) {
-  const auto l2 = amx::l2_bytes(unit) * 3 / 4;
-  const auto most_sums = amx::l2_bytes(unit) * 5 / 16;  // bytes of a unit's sums
+inline GradientCut cut_gradient(const Lanes& lanes, std::int64_t tiles, tiles::TileUnit unit) {
+  const auto l2 = tiles::l2_bytes(unit) * 3 / 4;
+  const auto most_sums = tiles::l2_bytes(unit) * 5 / 16;  // bytes of a unit's sums
   constexpr std::int64_t most_partials = 4 << 20, units = 16, enough_steps = 48;
   const auto& g = lanes.g;
   const auto oc = pieces(g.oc / g.groups, depth), ic = pieces(g.ic / g.groups, depth);
@@ -78,7 +78,7 @@ struct SumLanes {
   const Lanes& lanes;
   GradientCut cut;
   Source dy, x;
-  amx::TileUnit tile_unit;
+  tiles::TileUnit tile_unit;
   float* sums;  // [partial][group][oc range][ic range][tap][oc block][ic block][32][32]
 
   std::int64_t pixel() const { return pixel_step(2 * x.pieces); }
@@ -116,7 +116,7 @@ struct SumLanes {
     auto* dy_tiles = scratch.take<bfloat16>(cut.oc_range * cut.blocks * dy_lanes).data();
     auto* x_tiles = scratch.take<bfloat16>(cut.ic_range * cut.blocks * x_lanes).data();
     const auto products = x.pieces * (x.pieces + 1) / 2;
-    const auto steps = scratch.take<amx::Step>(cut.blocks * cut.rows * cols.outputs * products);
+    const auto steps = scratch.take<tiles::Step>(cut.blocks * cut.rows * cols.outputs * products);
     const auto outputs = [](const Axis& axis) {  // dy as it lies: a pixel of it reads itself
       return Axis{.parts = axis.parts,
                   .outputs = axis.outputs,
@@ -128,7 +128,7 @@ struct SumLanes {
     float* to = sums + ((partial * g.groups + group) * cut.oc_ranges * cut.ic_ranges +
                         oc_range * cut.ic_ranges + ic_range) *
                            range_size();
-    const amx::TileSection section(tile_unit);
+    const tiles::TileSection section(tile_unit);
     bool accumulate = false;
     const auto lanes_end = std::min((partial + 1) * cut.lane_blocks, lanes.blocks());
     for (auto block = partial * cut.lane_blocks; block < lanes_end; block += cut.blocks) {
@@ -159,9 +159,9 @@ struct SumLanes {
             for (std::int64_t i = 0; i < pieces(x_part.count, depth); ++i) {
               const auto tall = dy_part.count - o * depth > depth / 2 ? 2 : 1;
               const auto wide = x_part.count - i * depth > depth / 2 ? 2 : 1;
-              const auto sum_steps = tile_unit == amx::TileUnit::amx
-                                         ? amx::sum_steps_of(tall, wide)
-                                         : amx::sum_steps_by_dots_of(tall, wide);
+              const auto sum_steps = tile_unit == tiles::TileUnit::amx
+                                         ? tiles::sum_steps_of(tall, wide)
+                                         : tiles::sum_steps_by_dots_of(tall, wide);
               sum_steps(to + ((tap * cut.oc_range + o) * cut.ic_range + i) * sums_of_block,
                         dy_tiles + o * cut.blocks * dy_lanes, x_tiles + i * cut.blocks * x_lanes,
                         steps.data(), count, 1, accumulate);
@@ -199,7 +199,7 @@ struct SumLanes {
 
  private:
   /// The output pixels of a chunk that meet a tap, in all its blocks of lanes.
-  std::int64_t list_steps(std::span<amx::Step> steps, std::int64_t tap_row, std::int64_t tap_col,
+  std::int64_t list_steps(std::span<tiles::Step> steps, std::int64_t tap_row, std::int64_t tap_col,
                           std::int64_t blocks, std::int64_t row, std::int64_t row_end) const {
     const auto dy_row = lanes.cols.outputs * pixel(), x_row = lanes.cols.inputs * pixel();
     std::size_t count = 0;
@@ -212,7 +212,7 @@ struct SumLanes {
               if (across.tap != tap_col) continue;
               const auto dy_at = (b * cut.rows + r - row) * dy_row + c * pixel();
               const auto x_at = (b * cut.ring + down.in % cut.ring) * x_row + across.in * pixel();
-              for (std::int64_t i = 0; i < x.pieces; ++i) {  // see amx_pieces.hpp
+              for (std::int64_t i = 0; i < x.pieces; ++i) {  // see tile_pieces.hpp
                 for (std::int64_t j = 0; i + j < x.pieces; ++j) {
                   steps[count++] = {dy_at + i * pair, x_at + j * pair};
                 }
@@ -228,9 +228,9 @@ struct SumLanes {
 
 /// dw[oc, kh, kw, ic / groups] = gradient, or += .
 inline void weight_gradient(float* dw, Store store, const Source& dy, const Source& x,
-                            const Conv2dGeometry& g, amx::TileUnit unit) {
+                            const Conv2dGeometry& g, tiles::TileUnit unit) {
   Scratch scratch;
-  const auto lanes = make_lanes(g, false, 2 * amx::tile_rows, 1, scratch);
+  const auto lanes = make_lanes(g, false, 2 * tiles::tile_rows, 1, scratch);
   SumLanes run{lanes, cut_gradient(lanes, 2 * x.pieces, unit), dy, x, unit, nullptr};
   run.sums = scratch.take<float>(run.cut.partials * run.partial_size()).data();
   if (lanes.count() == 0) std::fill_n(run.sums, run.cut.partials * run.partial_size(), 0.f);
@@ -240,6 +240,6 @@ inline void weight_gradient(float* dw, Store store, const Source& dy, const Sour
   });
 }
 
-}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx
+}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles
 
 #endif

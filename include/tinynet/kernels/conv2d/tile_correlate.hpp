@@ -1,11 +1,11 @@
 #pragma once
 
-#include <tinynet/kernels/conv2d/amx_pack.hpp>
 #include <tinynet/kernels/conv2d/amx_quad.hpp>
-#include <tinynet/kernels/conv2d/amx_weights.hpp>
+#include <tinynet/kernels/conv2d/tile_pack.hpp>
+#include <tinynet/kernels/conv2d/tile_weights.hpp>
 #include <tinynet/kernels/gemm/avx512_product.hpp>
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 
 /// The forward pass and the input gradient through tiles: for each quad of output pixels of 16 lanes
 /// and 64 output channels, the sums over the taps that reach them and over chunks of 32 input channels.
@@ -13,7 +13,7 @@
 /// A unit copies the rows it reads of its lanes into tiles, as many as fit L2 beside the weights of
 /// 64 output channels; rows that the next strip reads again stay where they are. From there on every
 /// tile is 1 KB in one piece.
-namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx {
+namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles {
 
 /// Where the outputs of a lane begin, and how many of its rows and columns lie in the image.
 struct LaneOutput {
@@ -49,9 +49,9 @@ inline void find_outputs(LaneOutput (&outputs)[Lanes::most], const Destination& 
 /// Adds the outputs of a quad to the moments of their channels, before they are rounded: after it would
 /// take twice the time.
 TINYNET_TARGET_BF16 inline void add_quad_moments(const Destination& to, const float* sums,
-                                                const LaneOutput* outputs, std::int64_t count,
-                                                std::int64_t row, std::int64_t col,
-                                                std::int64_t width) {
+                                                 const LaneOutput* outputs, std::int64_t count,
+                                                 std::int64_t row, std::int64_t col,
+                                                 std::int64_t width) {
   for (std::int64_t c = 0; c < to.count; c += 32) {
     const auto mask = chunk_mask(to.count, c);
     const auto zero = _mm512_setzero_ps();
@@ -87,8 +87,8 @@ TINYNET_TARGET_BF16 inline void add_quad_moments(const Destination& to, const fl
 
 template <Scalar T>
 TINYNET_TARGET_BF16 void write_quad(const Destination& to, const float* sums,
-                                   const LaneOutput* outputs, std::int64_t count, std::int64_t row,
-                                   std::int64_t col, std::int64_t width) {
+                                    const LaneOutput* outputs, std::int64_t count, std::int64_t row,
+                                    std::int64_t col, std::int64_t width) {
   T* pixel = reinterpret_cast<T*>(to.data) + (row * to.width + col) * to.channels + to.first;
   for (std::int64_t i = 0; i < count; ++i) {
     if (row >= outputs[i].rows) continue;  // the last part of an image may be smaller
@@ -116,23 +116,23 @@ inline constexpr std::int64_t dot_width = 32;
 
 /// How the lanes are cut into units and strips, by the shape alone.
 struct CorrelateCut {
-  std::int64_t blocks = 1;         // of lanes in a strip
-  std::int64_t rows = 1;           // of outputs in a strip, all of them if blocks > 1
-  std::int64_t ring = 1;           // input rows that a strip reads
-  std::int64_t unit_rows = 1;      // of outputs in a unit: whole strips
+  std::int64_t blocks = 1;          // of lanes in a strip
+  std::int64_t rows = 1;            // of outputs in a strip, all of them if blocks > 1
+  std::int64_t ring = 1;            // input rows that a strip reads
+  std::int64_t unit_rows = 1;       // of outputs in a unit: whole strips
   std::int64_t width = quad_width;  // output channels that are summed in turn
   std::int64_t channel_parts = 1;   // of the blocks of `width` channels, in units of their own
   std::int64_t pixel = 0, row = 0, block = 0;  // strides of the copy, elements
 };
 
 inline CorrelateCut cut_correlation(const Lanes& lanes, const Channels& c, std::int64_t tiles,
-                                    amx::TileUnit unit) {
+                                    tiles::TileUnit unit) {
   // Rows of a strip: L2 they share with weights and with what is written. With 384 KB of 2 MB
   // 512 -> 512 at 4 takes 7 % longer, which reads its weights more often, with 1 MB 64 -> 64 at 28 5 %.
-  const std::int64_t budget = amx::l2_bytes(unit) * 3 / 8 / std::int64_t{sizeof(bfloat16)};
+  const std::int64_t budget = tiles::l2_bytes(unit) * 3 / 8 / std::int64_t{sizeof(bfloat16)};
   constexpr std::int64_t units = 16;
   CorrelateCut cut;
-  if (unit == amx::TileUnit::avx512) cut.width = dot_width;
+  if (unit == tiles::TileUnit::avx512) cut.width = dot_width;
   cut.pixel = pixel_step(c.chunks() * tiles);
   cut.row = lanes.cols.inputs * cut.pixel;
   const auto ring_of = [&](std::int64_t rows) {
@@ -174,7 +174,7 @@ struct CorrelateLanes {
   Destination out;
   const bfloat16* packed;
   std::int64_t packed_tile;  // elements of it for 16 output channels
-  amx::TileUnit tile_unit;
+  tiles::TileUnit tile_unit;
 
   std::int64_t row_units() const { return pieces(lanes.rows.outputs, cut.unit_rows); }
   std::int64_t units() const {
@@ -195,8 +195,8 @@ struct CorrelateLanes {
     if (unit_moments) std::fill_n(unit_moments, 2 * c.all_out, 0.0);
     Scratch scratch;
     auto* tiles = scratch.take<bfloat16>(cut.blocks * cut.block).data();
-    const auto steps = scratch.take<amx::Step>(lanes.g.kh);
-    const amx::TileSection section(tile_unit);
+    const auto steps = scratch.take<tiles::Step>(lanes.g.kh);
+    const tiles::TileSection section(tile_unit);
     const auto unit_end = std::min(first_row + cut.unit_rows, lanes.rows.outputs);
     std::int64_t copied = lanes.rows.inputs_from(first_row);
     for (auto row = first_row; row < unit_end; row += cut.rows) {
@@ -219,7 +219,7 @@ struct CorrelateLanes {
         if (to.center) to.center += to.first;
         to.moments = unit_moments;
         const auto* weights =
-            packed + (group * c.tiles() + ob * cut.width / amx::tile_rows) * packed_tile;
+            packed + (group * c.tiles() + ob * cut.width / tiles::tile_rows) * packed_tile;
         for (auto r = row; r < row_end; ++r) {
           const auto reads = list_steps(steps, r);
           for (auto b = block; b < block_end; ++b) {
@@ -232,24 +232,24 @@ struct CorrelateLanes {
 
  private:
   /// The rows of the window that reach an output row.
-  std::span<const amx::Step> list_steps(std::span<amx::Step> steps, std::int64_t row) const {
+  std::span<const tiles::Step> list_steps(std::span<tiles::Step> steps, std::int64_t row) const {
     std::size_t count = 0;
     for (const auto& down : lanes.rows.of(row)) {
       steps[count++] = {down.in % cut.ring * cut.row,
-                        down.tap * lanes.g.kw * c.chunks() * in.pieces * amx::tile_elements};
+                        down.tap * lanes.g.kw * c.chunks() * in.pieces * tiles::tile_elements};
     }
     return steps.first(count);
   }
 
   /// A row of outputs of a block of lanes, `cut.width` channels of them.
   void sum_row(const Destination& to, const bfloat16* tiles, const bfloat16* weights,
-               std::span<const amx::Step> reads, std::int64_t block, std::int64_t row) const {
+               std::span<const tiles::Step> reads, std::int64_t block, std::int64_t row) const {
     alignas(64) float sums[quad * quad_sums];
     LaneOutput outputs[Lanes::most];
     find_outputs(outputs, to, lanes, block);
     for (std::int64_t i = 0; i < pieces(lanes.cols.outputs, quad); ++i) {
-      if (tile_unit == amx::TileUnit::amx) {
-        sum_slabs(sums, pieces(to.count, amx::tile_rows), tiles, weights, reads, i);
+      if (tile_unit == tiles::TileUnit::amx) {
+        sum_slabs(sums, pieces(to.count, tiles::tile_rows), tiles, weights, reads, i);
       } else {
         sum_outputs(sums, to.count, lanes.in_block(block), tiles, weights, reads, i);
       }
@@ -262,14 +262,15 @@ struct CorrelateLanes {
   /// they are taken by slabs of 24 KB that stay there from the first 16 channels to the last: 4.3 ms
   /// instead of 5.0 for 128 -> 128 at 14.
   void sum_slabs(float* sums, std::int64_t channel_tiles, const bfloat16* tiles,
-                 const bfloat16* weights, std::span<const amx::Step> reads, std::int64_t i) const {
+                 const bfloat16* weights, std::span<const tiles::Step> reads,
+                 std::int64_t i) const {
     constexpr std::int64_t tiles_of_l1 = 40, tiles_of_slab = 24;
     const auto chunks = c.chunks(),
                slab = std::max<std::int64_t>(tiles_of_slab / (quads.inputs * in.pieces), 1);
-    QuadStrides strides{cut.pixel, lanes.g.kw * amx::tile_elements, chunks, in.pieces};
-    const auto sum = [&](std::span<const amx::Step> rows, std::int64_t chunk, bool accumulate) {
+    QuadStrides strides{cut.pixel, lanes.g.kw * tiles::tile_elements, chunks, in.pieces};
+    const auto sum = [&](std::span<const tiles::Step> rows, std::int64_t chunk, bool accumulate) {
       for (std::int64_t tile = 0; tile < channel_tiles; ++tile) {
-        sum_quad(sums + tile * amx::tile_rows, tiles + chunk * in.pieces * amx::tile_elements,
+        sum_quad(sums + tile * tiles::tile_rows, tiles + chunk * in.pieces * tiles::tile_elements,
                  weights + tile * packed_tile + chunk * in.pieces * strides.taps, rows, quads.of(i),
                  quads.meetings.data(), strides, accumulate);
       }
@@ -288,30 +289,30 @@ struct CorrelateLanes {
   /// The same by dot products, an output after the other: 32 channels of `count` lanes stay in
   /// registers over the whole window.
   void sum_outputs(float* sums, std::int64_t channels, std::int64_t count, const bfloat16* tiles,
-                   const bfloat16* weights, std::span<const amx::Step> reads,
+                   const bfloat16* weights, std::span<const tiles::Step> reads,
                    std::int64_t i) const {
-    constexpr std::int64_t half = amx::tile_rows / 2;
+    constexpr std::int64_t half = tiles::tile_rows / 2;
     Scratch scratch;
-    const auto taps = scratch.take<amx::Step>(lanes.g.kh * lanes.g.kw);
-    const amx::DotStrides strides{amx::tile_elements, lanes.g.kw * amx::tile_elements, packed_tile,
-                                  quad_width};
+    const auto taps = scratch.take<tiles::Step>(lanes.g.kh * lanes.g.kw);
+    const tiles::DotStrides strides{tiles::tile_elements, lanes.g.kw * tiles::tile_elements,
+                                    packed_tile, quad_width};
     const auto end = std::min((i + 1) * quad, lanes.cols.outputs);
     for (auto col = i * quad; col < end; ++col, sums += quad_sums) {
       std::int64_t used = 0;
       for (const auto& row : reads) {
         for (const auto& across : lanes.cols.of(col)) {
           taps[static_cast<std::size_t>(used++)] = {row.a + across.in * cut.pixel,
-                                                    row.b + across.tap * amx::tile_elements};
+                                                    row.b + across.tap * tiles::tile_elements};
         }
       }
-      if (channels <= amx::tile_rows) {
-        amx::sum_dots<amx::tile_rows, 1>(sums, tiles, weights, taps.data(), used, c.chunks(),
-                                         strides, false);
+      if (channels <= tiles::tile_rows) {
+        tiles::sum_dots<tiles::tile_rows, 1>(sums, tiles, weights, taps.data(), used, c.chunks(),
+                                             strides, false);
         continue;
       }
       for (std::int64_t lane = 0; lane < count; lane += half) {
-        amx::sum_dots<half, 2>(sums + lane * quad_width, tiles + lane * depth, weights, taps.data(),
-                               used, c.chunks(), strides, false);
+        tiles::sum_dots<half, 2>(sums + lane * quad_width, tiles + lane * depth, weights,
+                                 taps.data(), used, c.chunks(), strides, false);
       }
     }
   }
@@ -319,23 +320,19 @@ struct CorrelateLanes {
 
 inline void correlate_lanes(Destination& to, const Source& in, const bfloat16* packed,
                             std::span<double> moments, const Conv2dGeometry& g, bool backward,
-                            amx::TileUnit unit) {
+                            tiles::TileUnit unit) {
   std::fill(moments.begin(), moments.end(), 0.0);
   Scratch scratch;
-  const auto lanes = make_lanes(g, backward, amx::tile_rows, quad, scratch);
+  const auto lanes = make_lanes(g, backward, tiles::tile_rows, quad, scratch);
   if (lanes.count() == 0) return;
   const auto c = channels(g, backward);
   to.height = lanes.rows.out_size;
   to.width = lanes.cols.out_size;
   to.channels = c.all_out;
-  CorrelateLanes run{lanes,
-                     list_quads(lanes.cols, scratch),
-                     c,
-                     cut_correlation(lanes, c, in.pieces, unit),
-                     in,
-                     to,
-                     packed,
-                     packed_tile(g, backward, in.pieces),
+  CorrelateLanes run{lanes,  list_quads(lanes.cols, scratch),
+                     c,      cut_correlation(lanes, c, in.pieces, unit),
+                     in,     to,
+                     packed, packed_tile(g, backward, in.pieces),
                      unit};
   // Each unit has moments of its own, which are added in the order of units.
   const auto units = run.units();
@@ -350,7 +347,7 @@ inline void correlate_lanes(Destination& to, const Source& in, const bfloat16* p
 template <Scalar T>
 void correlate(T* out, Store store, const Source& in, const bfloat16* packed,
                const Conv2dFusion<T>& fusion, const Conv2dGeometry& g, bool backward,
-               amx::TileUnit unit) {
+               tiles::TileUnit unit) {
   Destination to{.data = reinterpret_cast<std::byte*>(out),
                  .store = store,
                  .write = write_quad<T>,
@@ -359,6 +356,6 @@ void correlate(T* out, Store store, const Source& in, const bfloat16* packed,
   correlate_lanes(to, in, packed, fusion.moments.sums, g, backward, unit);
 }
 
-}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx
+}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles
 
 #endif

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <tinynet/core/types.hpp>
-#include <tinynet/kernels/gemm/amx_pack.hpp>
+#include <tinynet/kernels/gemm/tile_pack.hpp>
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 
 /// Numbers as sums of bfloat16, which are all that tiles multiply. A float16 is the sum of two, a float
 /// of three:
@@ -14,7 +14,7 @@
 /// the terms xi wj with i + j < pieces are kept: three for float16, six for float. What is left out is
 /// below 2^-17 of |x w| for float16 and 2^-26 for float, less than their own rounding. Exceptions:
 /// floats above 3.39e38 become infinite, infinities may give NaN, and pieces below 2^-126 are zero.
-namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx {
+namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles {
 
 template <Scalar T>
 inline constexpr std::int64_t pieces_of = sizeof(T) == 4               ? 3
@@ -42,8 +42,8 @@ TINYNET_BF16_INLINE void load_rest(Rest<float16>& rest, const float16* from, std
 template <Scalar T>
 TINYNET_BF16_INLINE void take_piece(__m512i& piece, Rest<T>& rest) {
   piece = (__m512i)_mm512_cvtne2ps_pbh(rest.high, rest.low);
-  const auto low = amx::widened(_mm512_castsi512_si256(piece));
-  const auto high = amx::widened(_mm512_extracti64x4_epi64(piece, 1));
+  const auto low = tiles::widened(_mm512_castsi512_si256(piece));
+  const auto high = tiles::widened(_mm512_extracti64x4_epi64(piece, 1));
   const auto zero = _mm512_setzero_ps();
   const auto low_finite = _mm512_cmp_ps_mask(_mm512_sub_ps(low, low), zero, _CMP_EQ_OQ);
   const auto high_finite = _mm512_cmp_ps_mask(_mm512_sub_ps(high, high), zero, _CMP_EQ_OQ);
@@ -64,12 +64,12 @@ TINYNET_BF16_INLINE void take_piece(__m512i& piece, Rest<bfloat16>& rest) { piec
 /// Writes or adds 32 sums as T, those in `mask`.
 template <Scalar T>
 TINYNET_BF16_INLINE void store_sums(T* to, __m512& low, __m512& high, Store store,
-                                   std::uint32_t mask) {
+                                    std::uint32_t mask) {
   if (store == Store::add) {
     if constexpr (std::is_same_v<T, bfloat16>) {
       const auto old = _mm512_maskz_loadu_epi16(mask, to);
-      low = _mm512_add_ps(low, amx::widened(_mm512_castsi512_si256(old)));
-      high = _mm512_add_ps(high, amx::widened(_mm512_extracti64x4_epi64(old, 1)));
+      low = _mm512_add_ps(low, tiles::widened(_mm512_castsi512_si256(old)));
+      high = _mm512_add_ps(high, tiles::widened(_mm512_extracti64x4_epi64(old, 1)));
     } else {
       Rest<T> old;
       load_rest(old, to, mask);
@@ -90,6 +90,6 @@ TINYNET_BF16_INLINE void store_sums(T* to, __m512& low, __m512& high, Store stor
   }
 }
 
-}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx
+}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles
 
 #endif

@@ -64,8 +64,8 @@ template <class A, int Vectors>
 /// dy holds Vectors registers for each pixel in turn and m < Height.
 template <class A, int Height, int Vectors>
 [[gnu::noinline]] void add_outer_products(const A* const* x_rows, std::int64_t row_count,
-                                          std::int64_t cols, std::int64_t step,
-                                          std::int64_t offset, const A* dy, A* sums) {
+                                          std::int64_t cols, std::int64_t step, std::int64_t offset,
+                                          const A* dy, A* sums) {
   using V = simd::batch<A>;
   constexpr auto W = simd::width<A>;
   V sum[Height][Vectors];

@@ -1,21 +1,21 @@
 #pragma once
 
-#include <tinynet/kernels/conv2d/amx_pieces.hpp>
 #include <tinynet/kernels/conv2d/lanes.hpp>
+#include <tinynet/kernels/conv2d/tile_pieces.hpp>
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 
 /// Copying images into tiles, a row of all lanes of a block at a time. Walking along one image
 /// keeps the reads in order; what is written lands in L2, a line of 64 bytes in each pixel's tiles.
-namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx {
+namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles {
 
-inline constexpr std::int64_t depth = amx::tile_depth;        // channels in a tile's row
-inline constexpr std::int64_t pair = 2 * amx::tile_elements;  // two tiles, 2 KB
+inline constexpr std::int64_t depth = tiles::tile_depth;        // channels in a tile's row
+inline constexpr std::int64_t pair = 2 * tiles::tile_elements;  // two tiles, 2 KB
 
 /// Elements from one pixel's tiles to the next: a line more than the tiles have, so that the lines
 /// of one lane spread over the sets of the caches.
 constexpr std::int64_t pixel_step(std::int64_t tiles) {
-  return tiles * amx::tile_elements + amx::tile_elements / 16;
+  return tiles * tiles::tile_elements + tiles::tile_elements / 16;
 }
 
 /// Where the pixels of a lane's row lie: pixel v of the row, for begin <= v < end, is at
@@ -61,7 +61,7 @@ const T* pixel_or(bool inside, const LaneRow& row, std::int64_t x, const void* o
 /// `to` [pixel][chunk of 32 channels][piece], tile after tile.
 template <Scalar T>
 TINYNET_TARGET_BF16 void copy_pixels(bfloat16* to, std::int64_t step, const LaneRow& row,
-                                    std::int64_t first, std::int64_t last, std::int64_t count) {
+                                     std::int64_t first, std::int64_t last, std::int64_t count) {
   for (std::int64_t x = first; x < last; ++x) {
     bfloat16* line = to + x * step;
     const bool inside = x >= row.begin && x < row.end;
@@ -70,7 +70,7 @@ TINYNET_TARGET_BF16 void copy_pixels(bfloat16* to, std::int64_t step, const Lane
       Rest<T> rest;
       load_rest(rest, from, inside ? chunk_mask(count, chunk) : 0);
 #pragma GCC unroll 3
-      for (std::int64_t i = 0; i < pieces_of<T>; ++i, line += amx::tile_elements) {
+      for (std::int64_t i = 0; i < pieces_of<T>; ++i, line += tiles::tile_elements) {
         __m512i piece;
         take_piece(piece, rest);
         _mm512_store_si512(line, piece);
@@ -84,8 +84,8 @@ TINYNET_TARGET_BF16 void copy_pixels(bfloat16* to, std::int64_t step, const Lane
 /// `chunk_step` apart.
 template <Scalar T>
 TINYNET_TARGET_BF16 void pair_pixels(bfloat16* to, std::int64_t chunk_step, const LaneRow& even,
-                                    const LaneRow& odd, std::int64_t first, std::int64_t last,
-                                    std::int64_t count) {
+                                     const LaneRow& odd, std::int64_t first, std::int64_t last,
+                                     std::int64_t count) {
   alignas(64) static constexpr std::uint16_t low_channels[32] = {
       0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
       8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
@@ -109,7 +109,7 @@ TINYNET_TARGET_BF16 void pair_pixels(bfloat16* to, std::int64_t chunk_step, cons
         take_piece(p, a);
         take_piece(q, b);
         _mm512_store_si512(line, _mm512_permutex2var_epi16(p, low, q));
-        _mm512_store_si512(line + amx::tile_elements, _mm512_permutex2var_epi16(p, high, q));
+        _mm512_store_si512(line + tiles::tile_elements, _mm512_permutex2var_epi16(p, high, q));
       }
     }
   }
@@ -156,8 +156,8 @@ Source input_source(const T* x, const Conv2dGeometry& g) {
 /// window the rows of its pixels follow each other, zeros where there is padding. Counts in units of 16
 /// bits, of which an element has one or two.
 TINYNET_TARGET_BF16 inline void fold_windows(std::uint16_t* to, const Source& s, std::int64_t image,
-                                            std::int64_t row, std::int64_t col,
-                                            std::int64_t count) {
+                                             std::int64_t row, std::int64_t col,
+                                             std::int64_t count) {
   const auto& g = *s.window;
   const auto* x_data = reinterpret_cast<const std::uint16_t*>(s.data);
   const auto pixel = g.ic * s.element / 2, length = g.kw * pixel, width = g.w * pixel;
@@ -283,20 +283,20 @@ inline void pair_row(bfloat16* to, std::int64_t chunk_step, const Source& s, con
 /// Turns tiles of pairs of lanes x 16 channels into tiles of 16 channels x 32 lanes, in place;
 /// `count` tiles in each pixel.
 TINYNET_TARGET_BF16 inline void turn_tiles(bfloat16* tiles, std::int64_t pixels,
-                                          std::int64_t count) {
+                                           std::int64_t count) {
   for (std::int64_t i = 0; i < pixels; ++i, tiles += pixel_step(count)) {
     for (std::int64_t t = 0; t < count; ++t) {
-      bfloat16* tile = tiles + t * amx::tile_elements;
+      bfloat16* tile = tiles + t * tiles::tile_elements;
       __m512i r[16];
 #pragma GCC unroll 16
       for (int k = 0; k < 16; ++k) r[k] = _mm512_load_si512(tile + k * depth);
-      amx::transpose_pairs(r);
+      tiles::transpose_pairs(r);
 #pragma GCC unroll 16
       for (int k = 0; k < 16; ++k) _mm512_store_si512(tile + k * depth, r[k]);
     }
   }
 }
 
-}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx
+}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles
 
 #endif

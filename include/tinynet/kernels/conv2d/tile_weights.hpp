@@ -2,19 +2,19 @@
 
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/kernels/conv2d/contract.hpp>
-#include <tinynet/kernels/gemm/amx_pack.hpp>
+#include <tinynet/kernels/gemm/tile_pack.hpp>
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 
 /// Weights as the sums over tiles read them, packed once per optimizer step.
-namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx {
+namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles {
 
 /// The operands' channels, of a group: forward from ic to oc, backward from oc to ic.
 struct Channels {
   std::int64_t in = 0, out = 0;          // of a group
   std::int64_t all_in = 0, all_out = 0;  // of the tensors
-  std::int64_t chunks() const { return pieces(in, amx::tile_depth); }
-  std::int64_t tiles() const { return pieces(out, amx::tile_rows); }
+  std::int64_t chunks() const { return pieces(in, tiles::tile_depth); }
+  std::int64_t tiles() const { return pieces(out, tiles::tile_rows); }
 };
 
 inline Channels channels(const Conv2dGeometry& g, bool backward) {
@@ -24,7 +24,7 @@ inline Channels channels(const Conv2dGeometry& g, bool backward) {
 
 /// Elements of packed weights for 16 output channels.
 inline std::int64_t packed_tile(const Conv2dGeometry& g, bool backward, std::int64_t pieces) {
-  return g.kh * g.kw * channels(g, backward).chunks() * pieces * amx::tile_elements;
+  return g.kh * g.kw * channels(g, backward).chunks() * pieces * tiles::tile_elements;
 }
 inline std::int64_t packed_elements(const Conv2dGeometry& g, bool backward, std::int64_t pieces) {
   return g.groups * channels(g, backward).tiles() * packed_tile(g, backward, pieces);
@@ -33,16 +33,16 @@ inline std::int64_t packed_elements(const Conv2dGeometry& g, bool backward, std:
 /// Packs a tile of 16 output x 32 input channels, and what is left of it after each piece, `step` apart.
 inline void pack_pieces(bfloat16* to, std::int64_t step, Matrix<const float> strip,
                         std::int64_t pieces) {
-  if (pieces == 1) return amx::pack_tile(to, strip, amx::TileOrder::pairs);
-  alignas(64) float rest[amx::tile_elements] = {};
+  if (pieces == 1) return tiles::pack_tile(to, strip, tiles::TileOrder::pairs);
+  alignas(64) float rest[tiles::tile_elements] = {};
   for (std::int64_t i = 0; i < strip.rows; ++i) {
     for (std::int64_t j = 0; j < strip.cols; ++j) {
-      rest[i * amx::tile_depth + j] = strip.data[i * strip.row_stride + j * strip.col_stride];
+      rest[i * tiles::tile_depth + j] = strip.data[i * strip.row_stride + j * strip.col_stride];
     }
   }
-  const Matrix<const float> all{rest, amx::tile_rows, amx::tile_depth, amx::tile_depth, 1};
+  const Matrix<const float> all{rest, tiles::tile_rows, tiles::tile_depth, tiles::tile_depth, 1};
   for (std::int64_t piece = 0; piece < pieces; ++piece, to += step) {
-    amx::pack_tile(to, all, amx::TileOrder::pairs);
+    tiles::pack_tile(to, all, tiles::TileOrder::pairs);
     for (auto& x : rest) {
       const float taken = float(bfloat16(x));
       x = taken - taken == 0 ? x - taken : 0;  // nothing is left of what is not finite
@@ -60,24 +60,24 @@ inline void pack_weights(bfloat16* packed, const float* w, const Conv2dGeometry&
   // Lanes of a tile are output channels, its depth are input channels.
   const auto lane_stride = backward ? 1 : taps * ic, depth_stride = backward ? taps * ic : 1;
   parallel_for(g.groups * c.tiles(), [&](std::int64_t unit) {
-    const auto group = unit / c.tiles(), lane = unit % c.tiles() * amx::tile_rows;
+    const auto group = unit / c.tiles(), lane = unit % c.tiles() * tiles::tile_rows;
     const float* from = w + group * oc * taps * ic + lane * lane_stride;
     bfloat16* to = packed + unit * packed_tile(g, backward, pieces);
     for (std::int64_t i = 0; i < g.kh; ++i) {
-      for (std::int64_t chunk = 0; chunk < c.in; chunk += amx::tile_depth) {
+      for (std::int64_t chunk = 0; chunk < c.in; chunk += tiles::tile_depth) {
         for (std::int64_t j = 0; j < g.kw; ++j) {
           const auto tap = backward ? taps - 1 - (i * g.kw + j) : i * g.kw + j;
           const Matrix<const float> strip{
-              from + tap * ic + chunk * depth_stride, std::min(c.out - lane, amx::tile_rows),
-              std::min(c.in - chunk, amx::tile_depth), lane_stride, depth_stride};
-          pack_pieces(to + j * amx::tile_elements, g.kw * amx::tile_elements, strip, pieces);
+              from + tap * ic + chunk * depth_stride, std::min(c.out - lane, tiles::tile_rows),
+              std::min(c.in - chunk, tiles::tile_depth), lane_stride, depth_stride};
+          pack_pieces(to + j * tiles::tile_elements, g.kw * tiles::tile_elements, strip, pieces);
         }
-        to += g.kw * pieces * amx::tile_elements;
+        to += g.kw * pieces * tiles::tile_elements;
       }
     }
   });
 }
 
-}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_amx
+}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles
 
 #endif

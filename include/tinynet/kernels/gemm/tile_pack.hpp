@@ -1,16 +1,16 @@
 #pragma once
 
-#include <tinynet/core/amx.hpp>
+#include <tinynet/core/tiles.hpp>
 #include <tinynet/core/types.hpp>
 #include <tinynet/kernels/gemm/contract.hpp>
 
-#ifdef TINYNET_AMX
+#ifdef TINYNET_TILES
 
 /// Filling tiles of 16 lanes x 32 bfloat16. A tile of A holds a lane's 32 elements in a row of 64
 /// bytes; a tile of B is its transpose in units of two elements. Both come from memory in one of
 /// two ways: elements of a lane adjacent (copy), or elements of a depth adjacent (interleave two
 /// depths). What a tile is for decides which of them needs a transposition on top.
-namespace tinynet::inline TINYNET_ABI::amx {
+namespace tinynet::inline TINYNET_ABI::tiles {
 
 using kernels::Matrix;
 
@@ -137,6 +137,6 @@ TINYNET_TARGET_BF16 void pack_tiles(bfloat16* to, Matrix<const T> strip, TileOrd
   finish_stores();
 }
 
-}  // namespace tinynet::inline TINYNET_ABI::amx
+}  // namespace tinynet::inline TINYNET_ABI::tiles
 
 #endif

@@ -23,7 +23,7 @@
 /// be passed to it. Whether it may be called at all is `cpu().amx_bf16`. What fills tiles and reads
 /// results is marked TINYNET_TARGET_BF16, and only needs `cpu().avx512_bf16`.
 #if defined(__x86_64__) && defined(__linux__) && (defined(__GNUC__) || defined(__clang__))
-#define TINYNET_AMX 1
+#define TINYNET_TILES 1
 
 #define TINYNET_TARGET_BF16 \
   __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,bmi,bmi2")))
@@ -33,7 +33,7 @@
   __attribute__((          \
       target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,bmi,bmi2")))
 
-namespace tinynet::inline TINYNET_ABI::amx {
+namespace tinynet::inline TINYNET_ABI::tiles {
 
 inline constexpr std::int64_t tile_rows = 16;   // of A and C; columns of B and C
 inline constexpr std::int64_t tile_depth = 32;  // bfloat16 that one instruction sums over
@@ -87,6 +87,6 @@ class TileSection {
 /// loading tiles from it.
 inline void finish_stores() { __asm__ volatile("" ::: "memory"); }
 
-}  // namespace tinynet::inline TINYNET_ABI::amx
+}  // namespace tinynet::inline TINYNET_ABI::tiles
 
 #endif
