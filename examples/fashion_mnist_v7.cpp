@@ -1,11 +1,45 @@
-// FashionMNIST with the networks V5, V6 and V7, one of them or several as an ensemble.
+// FashionMNIST with the networks V5, V6, V7 and SEAir, one of them or several as an ensemble.
 // Run: ./fashion_mnist_v7 --network v7 --epochs 15 --batch-size 256 --precision bfloat16
 //      ./fashion_mnist_v7 --network v5 --epochs 10 --batch-size 128
 //      ./fashion_mnist_v7 --network v6 --epochs 25 --batch-size 128 --cut-mix
+//      ./fashion_mnist_v7 --network seair_medium --batch-size 500 --precision bfloat16 --tta
+#include "airbench.hpp"
 #include "fashion_mnist.hpp"
 
 using namespace tinynet;
 using examples::Program;
+
+/// Airbench with gates: whitened images, Muon, a triangle of learning rates (--lr and --weight-decay
+/// are those of the other networks).
+template <Scalar T>
+examples::Trained train_seair(const Program& program, const examples::FashionMnist& options,
+                              const models::AirbenchOptions& network) {
+  auto recipe = options.recipe(program);
+  const examples::AirbenchRates rates{
+      .muon_lr = 0.1, .weight_decay = 0.75, .shift_weight_decay = 0.01172, .gates = true};
+  recipe.schedule = [lr = rates.muon_lr](std::int64_t steps) {
+    return optim::piecewise_linear(
+        {{0, 0.2 * lr}, {std::max<std::int64_t>(steps / 10, 1), lr}, {steps + 1, 0}});
+  };
+  models::Airbench<T> model(network);
+  nn::initialize(model, program.seed);
+  examples::set_whitening(model, recipe.train_set, recipe.loading.normalize);
+  auto optimizer = examples::airbench_optimizer(model, program.batch_size, rates);
+  return examples::train_and_test<float>(program, model, optimizer, recipe);  // images in float
+}
+
+template <Scalar T>
+examples::Trained train_one(const Program& program, const examples::FashionMnist& options,
+                            const std::string& network) {
+  if (network == "seair_small") return train_seair<T>(program, options, models::seair_small());
+  if (network == "seair_medium") return train_seair<T>(program, options, models::seair_medium());
+  if (network == "seair_large") return train_seair<T>(program, options, models::seair_large());
+  return examples::with_network<T>(network, [&](auto& model) {
+    nn::initialize(model, program.seed);
+    auto optimizer = options.optimizer(model);
+    return examples::train_and_test<T>(program, model, optimizer, options.recipe(program));
+  });
+}
 
 template <Scalar T>
 int train_members(const Program& program, const examples::FashionMnist& options,
@@ -21,11 +55,7 @@ int train_members(const Program& program, const examples::FashionMnist& options,
       std::printf("member %lld of %lld\n", static_cast<long long>(i + 1),
                   static_cast<long long>(members));
     }
-    const auto trained = examples::with_network<T>(network, [&](auto& model) {
-      nn::initialize(model, member.seed);
-      auto optimizer = options.optimizer(model);
-      return examples::train_and_test<T>(member, model, optimizer, options.recipe(member));
-    });
+    const auto trained = train_one<T>(member, options, network);
     if (trained.status != 0) return trained.status;
     ensemble.add(trained.test);
   }
@@ -42,11 +72,14 @@ int main(int argc, char** argv) {
   std::string network = "v7";
   std::int64_t members = 1;
   auto own = options.options();
-  own.push_back({"network", "what is trained", &network, {"v5", "v6", "v7"}});
+  own.push_back({"network",
+                 "what is trained",
+                 &network,
+                 {"v5", "v6", "v7", "seair_small", "seair_medium", "seair_large"}});
   own.push_back(
       {"ensemble", "networks of successive seeds, tested together", &members, {}, 1, 100});
   const auto program = Program::parse(argc, argv,
-                                      {.claim = "Trains V5, V6 or V7 on FashionMNIST.",
+                                      {.claim = "Trains V5, V6, V7 or SEAir on FashionMNIST.",
                                        .name = "fashion_mnist_v7",
                                        .epochs = 15,
                                        .batch_size = 256,

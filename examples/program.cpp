@@ -1,6 +1,8 @@
 #include "program.hpp"
 
+#include <algorithm>
 #include <cstdlib>
+#include <ctime>
 
 #include <CLI/CLI.hpp>
 
@@ -18,11 +20,13 @@ void add(CLI::App& app, const Option& option) {
   }
   std::visit(
       [&]<class Value>(Value* value) {
-        auto* added = app.add_option("--" + option.name, *value, option.help)->capture_default_str();
+        auto* added =
+            app.add_option("--" + option.name, *value, option.help)->capture_default_str();
         if constexpr (std::is_same_v<Value, std::string>) {
           if (!option.choices.empty()) added->check(CLI::IsMember(option.choices));
         } else if constexpr (!std::is_same_v<Value, bool>) {
-          added->check(CLI::Range(static_cast<Value>(option.least), static_cast<Value>(option.most)));
+          added->check(
+              CLI::Range(static_cast<Value>(option.least), static_cast<Value>(option.most)));
         }
       },
       option.value);
@@ -35,6 +39,22 @@ std::string text_of(const Option& option) {
         else return std::to_string(*value);
       },
       option.value);
+}
+
+std::string with_dashes(std::string argument) {
+  const auto name_end = std::min(argument.find('='), argument.size());
+  if (argument.starts_with("--")) {
+    std::replace(argument.begin(), argument.begin() + static_cast<std::ptrdiff_t>(name_end), '_',
+                 '-');
+  }
+  return argument;
+}
+
+std::string time_stamp() {
+  const std::time_t now = std::time(nullptr);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d_%H-%M-%S", std::localtime(&now));
+  return text;
 }
 
 }  // namespace
@@ -52,7 +72,13 @@ std::vector<std::pair<std::string, std::string>> Program::settings() const {
 Program Program::parse(int argc, char** argv, Program program) {
   if (const char* folder = std::getenv("TINYNET_DATA")) program.data = folder;
   if (program.out.empty()) program.out = std::filesystem::path("runs") / program.name;
+  if (program.dated) program.out /= time_stamp();
   CLI::App app(program.claim, program.name);
+  if (!program.actions.empty()) {
+    app.add_option("action", program.action, "what is done")
+        ->required()
+        ->check(CLI::IsMember(program.actions));
+  }
   app.add_option("--data", program.data, "folder of the data set (or TINYNET_DATA)")
       ->capture_default_str();
   app.add_option("--epochs", program.epochs, "passes over the training images")
@@ -82,8 +108,10 @@ Program Program::parse(int argc, char** argv, Program program) {
       ->capture_default_str()
       ->check(CLI::IsMember({"last", "validation", "test"}));
   for (const auto& option : program.options) add(app, option);
+  std::vector<std::string> arguments;  // the last one first, as CLI11 takes them
+  for (int i = argc - 1; i > 0; --i) arguments.push_back(with_dashes(argv[i]));
   try {
-    app.parse(argc, argv);
+    app.parse(arguments);
   } catch (const CLI::ParseError& error) {
     std::exit(app.exit(error));
   }

@@ -40,9 +40,13 @@ struct Program {
   bool profile = false;          // say where time and memory of a step go
   std::string select = "last";   // whose model is tested: train::Selection
   std::vector<Option> options = {};
-  std::string command = {};      // as it was typed
+  std::vector<std::string> actions = {};  // one of them comes first on the command line; none: nothing
+  bool dated = false;                     // --out is a new folder each time if it is left out
+  std::string action = {};                // of those actions
+  std::string command = {};               // as it was typed
 
-  /// Reads the command line; ends the process after --help and for options that make no sense.
+  /// Reads the command line; ends the process after --help and for options that make no sense. The
+  /// names of options may have _ for -.
   static Program parse(int argc, char** argv, Program program);
 
   std::filesystem::path checkpoint() const { return out / "checkpoint.safetensors"; }
@@ -73,7 +77,7 @@ template <class F>
 int run(const Program& program, F f) {
   try {
     if (program.threads > 0) set_num_threads(program.threads);
-    prepare_output(program.out);
+    if (!program.out.empty()) prepare_output(program.out);
     if (program.precision == "bfloat16") {
       return f.template operator()<bfloat16>();
     }

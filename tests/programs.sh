@@ -24,12 +24,13 @@ idx t10k 60
 
 fail() { printf 'programs: %s\n' "$*"; exit 1; }
 
-# once FOLDER PROGRAM OPTION...: one epoch, then a second.
+# once FOLDER PROGRAM [ACTION] OPTION...: one epoch, then a second.
 once() {
-  local out=$work/$1 program=$2 epochs
+  local out=$work/$1 program=$2 action=() epochs
   shift 2
+  if [ "${1-}" = train ]; then action=(train); shift; fi
   for epochs in 1 2; do
-    "$programs/$program" --data "$work/data" --out "$out" --batch-size 30 --epochs $epochs \
+    "$programs/$program" "${action[@]}" --data "$work/data" --out "$out" --batch-size 30 --epochs $epochs \
       $([ $epochs = 2 ] && printf -- --resume) "$@" > "$work/log" 2>&1 ||
       { cat "$work/log"; fail "$program $* ended with an error"; }
     for file in result.json history.csv report.html model.safetensors checkpoint.safetensors; do
@@ -41,9 +42,23 @@ once() {
 }
 once quickstart quickstart
 once v5 fashion_mnist_v7 --network v5 --ema 0.9 --tta --cut-mix --rand-augment --clip 1
+once seair fashion_mnist_v7 --network seair_small --precision bfloat16
 once budget fashion_mnist_budget --network toy --precision bfloat16 --select validation
 once half fashion_mnist_budget --network toy --precision float16
 once classes fashion_mnist_per_class --augment --schedule cosine
+once growing fashion_mnist_growing_batch train --n 3 --k 7
+
+# A model is tested, and training begins where another ended.
+growing() {
+  "$programs/fashion_mnist_growing_batch" "$@" --data "$work/data" > "$work/log" 2>&1
+}
+growing test --model_path "$work/growing" || { cat "$work/log"; fail "a model was not tested"; }
+grep -q '2/2 .*loss .*acc' "$work/log" || { cat "$work/log"; fail "no line of the test"; }
+growing train --model-path "$work/growing" --epochs 1 --out "$work/more" ||
+  { cat "$work/log"; fail "a model was not trained further"; }
+growing test && fail "a test without a model was accepted"
+grep -q -- '--model-path FOLDER' "$work/log" || { cat "$work/log"; fail "no way out is named"; }
+printf 'fashion_mnist_growing_batch test, and train from a model: ok\n'
 
 # Other settings are refused, and said.
 "$programs/fashion_mnist_v7" --data "$work/data" --out "$work/v5" --network v5 --batch-size 20 \
