@@ -329,10 +329,14 @@ inline void correlate_lanes(Destination& to, const Source& in, const bfloat16* p
   to.height = lanes.rows.out_size;
   to.width = lanes.cols.out_size;
   to.channels = c.all_out;
-  CorrelateLanes run{lanes,  list_quads(lanes.cols, scratch),
-                     c,      cut_correlation(lanes, c, in.pieces, unit),
-                     in,     to,
-                     packed, packed_tile(g, backward, in.pieces),
+  CorrelateLanes run{lanes,
+                     list_quads(lanes.cols, scratch),
+                     c,
+                     cut_correlation(lanes, c, in.pieces, unit),
+                     in,
+                     to,
+                     packed,
+                     packed_tile(g, backward, in.pieces),
                      unit};
   // Each unit has moments of its own, which are added in the order of units.
   const auto units = run.units();
