@@ -281,7 +281,17 @@ TEST_CASE_TEMPLATE("vector functions at their ends", A, float, double) {
   CHECK(first(simd::log(at(0))) == -inf);
   CHECK(first(simd::sqrt(at(0))) == 0);
   CHECK(first(simd::sqrt(at(double(inf)))) == inf);
+  CHECK(first(simd::exp(at(-double(inf)))) == 0);
+  CHECK(first(simd::exp(at(double(inf)))) == inf);
+  CHECK(first(simd::tanh(at(double(inf)))) == 1);
+  CHECK(first(simd::tanh(at(-double(inf)))) == -1);
+  CHECK(first(simd::erf(at(double(inf)))) == 1);
+  CHECK(first(simd::erf(at(-double(inf)))) == -1);
+  CHECK(first(simd::log(at(double(inf)))) == inf);
   CHECK(std::isnan(first(simd::exp(at(std::nan(""))))));
+  CHECK(std::isnan(first(simd::tanh(at(std::nan(""))))));
+  CHECK(std::isnan(first(simd::erf(at(std::nan(""))))));
+  CHECK(std::isnan(first(simd::log(at(std::nan(""))))));
 }
 
 TEST_CASE_TEMPLATE("selection, extremes and sums, lane by lane", A, float, double) {

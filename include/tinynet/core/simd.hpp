@@ -33,11 +33,35 @@ inline constexpr int registers =
 template <class X>
 inline constexpr bool is_scalar = std::is_arithmetic_v<X>;
 
+namespace detail {
+/// f(x) for an f that is constant beyond +-1000. xsimd 8.1 takes the exponent of a double through long,
+/// lane by lane, which has no room for NaN and infinity: undefined, if harmless on x86.
+template <class X, class F>
+X within_long(const X& x, F f) {
+  if constexpr (std::is_same_v<X, batch<double>>) {
+    const auto number = x == x;
+    const X some = xsimd::select(number, x, X(0.0));
+    return xsimd::select(number, f(xsimd::min(xsimd::max(some, X(-1000.0)), X(1000.0))), x);
+  } else {
+    return f(x);
+  }
+}
+}  // namespace detail
+
 // clang-format off
-template <class X> X exp(const X& x)   { if constexpr (is_scalar<X>) return std::exp(x);  else return xsimd::exp(x); }
+template <class X> X exp(const X& x) {
+  if constexpr (is_scalar<X>) return std::exp(x);
+  else return detail::within_long(x, [](const X& some) { return xsimd::exp(some); });
+}
 template <class X> X log(const X& x)   { if constexpr (is_scalar<X>) return std::log(x);  else return xsimd::log(x); }
-template <class X> X tanh(const X& x)  { if constexpr (is_scalar<X>) return std::tanh(x); else return xsimd::tanh(x); }
-template <class X> X erf(const X& x)   { if constexpr (is_scalar<X>) return std::erf(x);  else return xsimd::erf(x); }
+template <class X> X tanh(const X& x) {
+  if constexpr (is_scalar<X>) return std::tanh(x);
+  else return detail::within_long(x, [](const X& some) { return xsimd::tanh(some); });
+}
+template <class X> X erf(const X& x) {
+  if constexpr (is_scalar<X>) return std::erf(x);
+  else return detail::within_long(x, [](const X& some) { return xsimd::erf(some); });
+}
 template <class X> X abs(const X& x)   { if constexpr (is_scalar<X>) return std::abs(x);  else return xsimd::abs(x); }
 template <class X> X max(const X& a, const std::type_identity_t<X>& b) {
   if constexpr (is_scalar<X>) return a > b ? a : b; else return xsimd::max(a, b);
