@@ -40,6 +40,7 @@ ROWS = {
 }
 # What has to be said of a row beside its figures.
 REMARKS = {
+    "toy": "stood still for minutes, was interrupted and went on: its seconds say nothing of speed",
     "speedrun": "stood still for 17 minutes and shared its cores with a compiler: its seconds say nothing of speed",
 }
 SAME = ("precision", "batch_size", "epochs", "parameters", "selection")
