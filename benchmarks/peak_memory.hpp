@@ -3,31 +3,15 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include <tinynet/core/error.hpp>
+#include <tinynet/core/memory_report.hpp>
 
 /// How much memory something takes, as the system sees it. The high-water mark is a process's own and
 /// never falls, so whatever is measured has a process to itself.
 namespace tinynet::benchmarks {
-
-/// A line of /proc/self/status: "VmRSS", what is resident now, or "VmHWM", the most that ever was.
-inline double resident_bytes(const char* line) {
-  std::FILE* status = std::fopen("/proc/self/status", "r");
-  char text[256];
-  double kibibytes = 0;
-  while (status && std::fgets(text, sizeof text, status)) {
-    if (!std::strncmp(text, line, std::strlen(line))) {
-      kibibytes = std::atof(text + std::strlen(line) + 1);
-      break;
-    }
-  }
-  if (status) std::fclose(status);
-  return 1024 * kibibytes;
-}
 
 /// Runs this program with other arguments and reads the number that it prints.
 inline double ask_own_process(const std::vector<std::string>& arguments) {

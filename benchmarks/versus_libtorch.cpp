@@ -111,10 +111,10 @@ int report_memory(const Options& options) {
     if (row.name != name) continue;
     for (const auto& variant : variants_of(side, row.task)) {
       if (variant.name != options.memory_of[2]) continue;
-      const double before = resident_bytes("VmRSS");
+      const double before = static_cast<double>(resident_memory().now);
       const auto step = variant.make();
       for (int i = 0; i < 3; ++i) step.run();
-      std::printf("%.0f\n", resident_bytes("VmHWM") - before);
+      std::printf("%.0f\n", static_cast<double>(resident_memory().peak) - before);
       return 0;
     }
   }

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <memory>
-
 #include "networks.hpp"
 #include "training.hpp"
 

@@ -23,11 +23,9 @@ void write_file(const std::filesystem::path& path, const std::string& text) {
 }  // namespace
 
 void write_result(const Program& program, const ModelFacts& model, const Outcome& outcome) {
-  double images = 0, steps_seconds = 0;
-  for (const auto& epoch : outcome.history) {
-    images += static_cast<double>(epoch.samples);
-    steps_seconds += epoch.seconds;
-  }
+  double images = 0;
+  for (const auto& epoch : outcome.history) images += static_cast<double>(epoch.samples);
+  const double steps_seconds = history_seconds(outcome.history);
   const auto test = train::evaluate(outcome.test);
   nlohmann::ordered_json result = {
       {"command", program.command},

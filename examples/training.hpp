@@ -151,10 +151,11 @@ Trained train_and_test(const Program& program, Model& model,
     return {train::Interrupt::exit_status, {}};
   }
 
-  const auto plain = train::evaluate(model, tests);
+  std::optional<train::Evaluation> plain;  // without the average that replaces it
   if (best) {
     best->restore_best(model);
   } else if (ema) {
+    plain = train::evaluate(model, tests);
     ema->copy_to(model);
   }
   const auto predictions = train::predict(model, tests);
@@ -167,7 +168,7 @@ Trained train_and_test(const Program& program, Model& model,
     if (!text.empty()) std::printf("%s\n", text.c_str());
   };
   warn(train::selection_note(selection));
-  if (ema && !best) warn(train::warn_if_worse("the average of the weights", plain, test));
+  if (plain) warn(train::warn_if_worse("the average of the weights", *plain, test));
   Outcome outcome{predictions, history, history_seconds(history), selection};
   if (recipe.tta) {
     outcome.tta = train::evaluate(model, tests, *recipe.tta);
