@@ -94,5 +94,5 @@ int main(int argc, char** argv) {
             &t.distort},
            {"tta", "test with six views of each image too", &t.tta},
        }});
-  return examples::run(program, [&]<class T>() { return train_depthwise<T>(program, t); });
+  return examples::run(program, [&]<class T>(const Program& one) { return train_depthwise<T>(one, t); });
 }

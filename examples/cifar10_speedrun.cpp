@@ -40,5 +40,5 @@ int main(int argc, char** argv) {
                                        .epochs = 8,
                                        .batch_size = 1000,
                                        .precision = "bfloat16"});
-  return examples::run(program, [&]<class T>() { return speedrun<T>(program); });
+  return examples::run(program, []<class T>(const Program& one) { return speedrun<T>(one); });
 }

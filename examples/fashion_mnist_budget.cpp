@@ -67,6 +67,7 @@ int main(int argc, char** argv) {
                       .name = "fashion_mnist_budget",
                       .epochs = 15,
                       .options = own});
-  return examples::run(
-      program, [&]<class T>() { return train_within<T>(program, options, network, budget); });
+  return examples::run(program, [&]<class T>(const Program& one) {
+    return train_within<T>(one, options, network, budget);
+  });
 }

@@ -54,42 +54,32 @@ examples::Trained train_one(const Program& program, const Experiment& e) {
                    .growing_batch = e.growing}});
 }
 
-/// The seven runs, and what the experiment that they repeat came to.
+/// Seven runs, and what the experiment that they repeat came to.
+struct Row {
+  std::int64_t n, k, epochs;
+  const char* compared;
+};
+constexpr Row grid_rows[] = {{1, 0, 10, "82.4, loss 0.599"}, {1, 4, 10, "80.6, loss 0.591"},
+                             {2, 4, 10, "82.2, loss 0.566"}, {4, 4, 10, "82.3, loss 0.586"},
+                             {6, 7, 20, "80.6, loss 0.701"}, {8, 7, 20, "79.9, loss 0.663"},
+                             {6, 7, 128, "81.1, loss 1.429"}};
+
 template <Scalar T>
 int train_grid(const Program& program, Experiment e) {
-  struct Row {
-    std::int64_t n, k, epochs;
-    double accuracy, loss;
-  };
-  const auto images = program.limited(data::fashion_mnist(program.data, data::Split::train)).size();
-  std::string table =
-      "  n  k  epochs   images   accuracy  95 % interval     loss    there: accuracy   loss\n";
-  for (const Row& row :
-       {Row{1, 0, 10, 82.4, 0.599}, Row{1, 4, 10, 80.6, 0.591}, Row{2, 4, 10, 82.2, 0.566},
-        Row{4, 4, 10, 82.3, 0.586}, Row{6, 7, 20, 80.6, 0.701}, Row{8, 7, 20, 79.9, 0.663},
-        Row{6, 7, 128, 81.1, 1.429}}) {
+  std::vector<examples::GridRow> finished;
+  for (const auto& row : grid_rows) {
     e.n = row.n;
     e.k = row.k;
-    auto one = program;
+    auto one = examples::part(program, "n" + std::to_string(row.n) + "-k" + std::to_string(row.k) +
+                                           "-epochs" + std::to_string(row.epochs));
     one.epochs = row.epochs;
-    one.out /= "n" + std::to_string(row.n) + "-k" + std::to_string(row.k) + "-epochs" +
-               std::to_string(row.epochs);
     examples::prepare_output(one.out);
-    one.resume = program.resume && std::filesystem::exists(one.checkpoint());
-    std::printf("n %lld, k %lld\n", static_cast<long long>(row.n), static_cast<long long>(row.k));
+    std::printf("%s\n", one.out.c_str());
     const auto trained = train_one<T>(one, e);
     if (trained.status != 0) return trained.status;
-    const auto test = train::evaluate(trained.test);
-    char line[160];
-    std::snprintf(line, sizeof line,
-                  "%3lld %2lld %7lld %8lld   %6.2f %%  %5.2f to %5.2f   %7.4f    %15.1f %6.3f\n",
-                  static_cast<long long>(row.n), static_cast<long long>(row.k),
-                  static_cast<long long>(row.epochs),
-                  static_cast<long long>(row.n * row.epochs * images), 100 * test.accuracy,
-                  100 * test.low, 100 * test.high, test.loss, row.accuracy, row.loss);
-    table += line;
+    finished.push_back({one.out, row.compared});
   }
-  std::printf("%s", table.c_str());
+  examples::summarize(program.out, finished);
   return 0;
 }
 
@@ -137,8 +127,8 @@ int main(int argc, char** argv) {
        .actions = {"train", "test"},
        .dated = true});
   if (program.action == "test") program.out.clear();
-  return examples::run(program, [&]<class T>() {
-    if (program.action == "test") return test<T>(program, e);
-    return e.grid ? train_grid<T>(program, e) : train_one<T>(program, e).status;
+  return examples::run(program, [&]<class T>(const Program& one) {
+    if (one.action == "test") return test<T>(one, e);
+    return e.grid ? train_grid<T>(one, e) : train_one<T>(one, e).status;
   });
 }

@@ -48,10 +48,10 @@ int train_members(const Program& program, const examples::FashionMnist& options,
   for (std::int64_t i = 0; i < members; ++i) {
     auto member = program;
     if (members > 1) {
-      member.seed += static_cast<std::uint64_t>(i);
-      member.out /= "seed-" + std::to_string(member.seed);
+      const auto seed = program.seed + static_cast<std::uint64_t>(i);
+      member = examples::part(program, "seed-" + std::to_string(seed));
+      member.seed = seed;
       examples::prepare_output(member.out);
-      member.resume = program.resume && std::filesystem::exists(member.checkpoint());
       std::printf("member %lld of %lld\n", static_cast<long long>(i + 1),
                   static_cast<long long>(members));
     }
@@ -63,7 +63,8 @@ int train_members(const Program& program, const examples::FashionMnist& options,
     std::printf("ensemble of %lld: %s\n", static_cast<long long>(members),
                 to_string(train::evaluate(ensemble.predictions())).c_str());
   }
-  examples::print_runs(program.out.parent_path());
+  const auto folder = program.out.parent_path();
+  examples::print_table(folder, examples::runs_in(folder));
   return 0;
 }
 
@@ -84,6 +85,7 @@ int main(int argc, char** argv) {
                                        .epochs = 15,
                                        .batch_size = 256,
                                        .options = own});
-  return examples::run(
-      program, [&]<class T>() { return train_members<T>(program, options, network, members); });
+  return examples::run(program, [&]<class T>(const Program& one) {
+    return train_members<T>(one, options, network, members);
+  });
 }

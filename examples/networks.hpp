@@ -50,7 +50,7 @@ inline models::CnnOptions small() { return {.widths = {8, 16, 32}, .hidden = 64}
 inline models::CnnOptions mid() { return {.widths = {16, 32, 64}, .hidden = 128}; }
 /// 390,634, ours.
 inline models::CnnOptions big() {
-  return {.batch_norm = true, .conv_dropout = 0.2, .hidden = 256, .dropout = 0.4};
+  return {.batch_norm = true, .hidden = 256};
 }
 
 /// 104,426, ours.

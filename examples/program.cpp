@@ -22,7 +22,9 @@ void add(CLI::App& app, const Option& option) {
       [&]<class Value>(Value* value) {
         auto* added =
             app.add_option("--" + option.name, *value, option.help)->capture_default_str();
-        if constexpr (std::is_same_v<Value, std::string>) {
+        if constexpr (std::is_same_v<Value, std::vector<std::string>>) {
+          added->delimiter(',');
+        } else if constexpr (std::is_same_v<Value, std::string>) {
           if (!option.choices.empty()) added->check(CLI::IsMember(option.choices));
         } else if constexpr (!std::is_same_v<Value, bool>) {
           added->check(
@@ -32,10 +34,17 @@ void add(CLI::App& app, const Option& option) {
       option.value);
 }
 
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : ",") + word;
+  return text;
+}
+
 std::string text_of(const Option& option) {
   return std::visit(
       []<class Value>(const Value* value) {
         if constexpr (std::is_same_v<Value, std::string>) return *value;
+        else if constexpr (std::is_same_v<Value, std::vector<std::string>>) return joined(*value);
         else return std::to_string(*value);
       },
       option.value);
@@ -95,6 +104,12 @@ Program Program::parse(int argc, char** argv, Program program) {
       ->check(CLI::NonNegativeNumber);
   app.add_option("--seed", program.seed, "of weights, order and augmentation")
       ->capture_default_str();
+  app.add_option("--batch-sizes", program.batch_sizes,
+                 "train once with each, with commas between them, and print one table")
+      ->delimiter(',')
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000}));
+  app.add_option("--seeds", program.seeds, "the same with several seeds, and their mean")
+      ->delimiter(',');
   app.add_option("--out", program.out, "folder for the results")->capture_default_str();
   app.add_flag("--resume", program.resume, "go on with the checkpoint in --out");
   app.add_option("--limit-train", program.limit_train, "train on the first N images; 0: on all")

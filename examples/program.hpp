@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -10,16 +9,16 @@
 #include <tinynet/tinynet.hpp>
 #include <tinynet/train/profile.hpp>
 
-/// What the example programs share: options, the data folder, the choice of precision, errors. What
-/// needs large headers of others stands in program.cpp and is compiled once for all of them.
+/// What the example programs share: options and the folders of data and results. What needs large headers of others stands in program.cpp and is compiled once for all of them.
 namespace tinynet::examples {
 
 /// An option that a program has beside the common ones, and where its value goes; what is there
-/// before is the default. A bool is switched by --NAME and --no-NAME.
+/// before is the default. A bool is switched by --NAME and --no-NAME; the words of a list have commas
+/// between them.
 struct Option {
   std::string name;  // without dashes
   std::string help;
-  std::variant<bool*, std::int64_t*, double*, std::string*> value;
+  std::variant<bool*, std::int64_t*, double*, std::string*, std::vector<std::string>*> value;
   std::vector<std::string> choices = {};  // of a string; none: any
   double least = 0, most = 1e9;           // of a number
 };
@@ -34,16 +33,19 @@ struct Program {
   std::string precision = "float";
   int threads = 0;  // 0: all cores
   std::uint64_t seed = 1;
+  std::vector<std::int64_t> batch_sizes = {};  // several runs (grid.hpp), instead of batch_size
+  std::vector<std::uint64_t> seeds = {};       // the same, instead of seed
   std::filesystem::path out = {};
   bool resume = false;
   std::int64_t limit_train = 0;  // 0: all images
   bool profile = false;          // say where time and memory of a step go
   std::string select = "last";   // whose model is tested: train::Selection
   std::vector<Option> options = {};
-  std::vector<std::string> actions = {};  // one of them comes first on the command line; none: nothing
-  bool dated = false;                     // --out is a new folder each time if it is left out
-  std::string action = {};                // of those actions
-  std::string command = {};               // as it was typed
+  std::vector<std::string> actions =
+      {};                    // one of them comes first on the command line; none: nothing
+  bool dated = false;        // --out is a new folder each time if it is left out
+  std::string action = {};   // of those actions
+  std::string command = {};  // as it was typed
 
   /// Reads the command line; ends the process after --help and for options that make no sense. The
   /// names of options may have _ for -.
@@ -70,23 +72,5 @@ train::Profile make_profile(const Program& program);
 
 /// Prints the table and the use of memory, and writes trace.json into the folder for results, where --profile asks for it.
 void show_profile(const Program& program, const train::Profile& profile);
-
-/// Calls `f.operator()<T>()` with the scalar that --precision names and returns the exit status that
-/// it returns; turns errors into a message and exit status 1.
-template <class F>
-int run(const Program& program, F f) {
-  try {
-    if (program.threads > 0) set_num_threads(program.threads);
-    if (!program.out.empty()) prepare_output(program.out);
-    if (program.precision == "bfloat16") {
-      return f.template operator()<bfloat16>();
-    }
-    if (program.precision == "float16") return f.template operator()<float16>();
-    return f.template operator()<float>();
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
-  }
-}
 
 }  // namespace tinynet::examples

@@ -83,5 +83,5 @@ int main(int argc, char** argv) {
                      {.claim = "Trains a small convolutional network on FashionMNIST.",
                       .name = "quickstart",
                       .epochs = 3});
-  return examples::run(program, [&]<class T>() { return quickstart<T>(program); });
+  return examples::run(program, []<class T>(const Program& one) { return quickstart<T>(one); });
 }

@@ -1,6 +1,5 @@
 #include "result.hpp"
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -8,25 +7,27 @@
 #include <nlohmann/json.hpp>
 
 #include <tinynet/io/atomic_file.hpp>
-#include <tinynet/io/read_file.hpp>
 
 namespace tinynet::examples {
 
 extern const char* const git_revision;  // of the source tree; cmake/revision.cmake writes it
 
-namespace {
-void write_file(const std::filesystem::path& path, const std::string& text) {
+void write_text(const std::filesystem::path& path, const std::string& text) {
   io::AtomicFile file(path);
   file.write(std::as_bytes(std::span(text)));
   file.commit();
 }
-}  // namespace
 
 void write_result(const Program& program, const ModelFacts& model, const Outcome& outcome) {
   double images = 0;
   for (const auto& epoch : outcome.history) images += static_cast<double>(epoch.samples);
   const double steps_seconds = history_seconds(outcome.history);
   const auto test = train::evaluate(outcome.test);
+  const train::ConfusionMatrix confusion(outcome.test);
+  const auto worst = confusion.worst_class();
+  const auto name_of = [&](std::int32_t label) {
+    return model.test_set.classes().at(static_cast<std::size_t>(label));
+  };
   nlohmann::ordered_json result = {
       {"command", program.command},
       {"git_revision", git_revision},
@@ -38,20 +39,26 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
       {"seed", program.seed},
       {"parameters", model.parameters},
       {"parameter_bytes", model.bytes},
+      {"macs", model.layers.macs},
       {"epochs", program.epochs},
       {"selection", train::to_string(outcome.selection)},
       {"test_accuracy", test.accuracy},
       {"test_accuracy_low", test.low},
       {"test_accuracy_high", test.high},
       {"test_loss", test.loss},
+      {"worst_class", {{"name", name_of(worst.label)}, {"accuracy", worst.accuracy()}}},
+      {"train_accuracy", model.clean.accuracy},
       {"train_seconds", outcome.seconds},
       {"images_per_second", steps_seconds > 0 ? images / steps_seconds : 0},
       {"latency_ms", {{"p50", model.latency.p50}, {"p95", model.latency.p95}}},
       {"peak_memory_bytes", memory_statistics().peak_bytes_in_use},
       {"peak_resident_bytes", resident_memory().peak},
   };
+  for (const auto& one : confusion.by_class()) {
+    if (one.total > 0) result["class_accuracy"][name_of(one.label)] = one.accuracy();
+  }
   if (outcome.tta) result["test_accuracy_tta"] = outcome.tta->accuracy;
-  write_file(program.out / "result.json", result.dump(2) + "\n");
+  write_text(program.out / "result.json", result.dump(2) + "\n");
 }
 
 std::string format_history(const train::History& history) {
@@ -104,36 +111,10 @@ double history_seconds(const train::History& history) {
 }
 
 void write_results(const Program& program, const ModelFacts& model, const Outcome& outcome) {
-  write_file(program.out / "history.csv", format_history(outcome.history));
+  write_text(program.out / "history.csv", format_history(outcome.history));
   write_result(program, model, outcome);
   write_report(program, model, outcome);
   std::printf("report: %s\n", (program.out / "report.html").c_str());
-}
-
-void print_runs(const std::filesystem::path& folder) {
-  std::error_code error;
-  std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(
-           folder.empty() ? std::filesystem::path(".") : folder, error)) {
-    const auto file = entry.path() / "result.json";
-    if (std::filesystem::exists(file, error)) files.push_back(file);
-  }
-  if (files.size() < 2) return;
-  std::sort(files.begin(), files.end());
-  std::printf("%-32s %9s %17s %7s %11s %8s\n", "run", "accuracy", "95 % interval", "epochs",
-              "parameters", "seconds");
-  for (const auto& file : files) {
-    const auto bytes = io::read_file(file);
-    const auto run = nlohmann::json::parse(bytes.begin(), bytes.end(), nullptr, false);
-    const auto number = [&](const char* key) {
-      return run.is_object() && run.contains(key) && run[key].is_number() ? run[key].get<double>()
-                                                                           : 0.0;
-    };
-    std::printf("%-32s %7.2f %%  %6.2f to %6.2f %7.0f %11.0f %8.0f\n",
-                file.parent_path().filename().c_str(), 100 * number("test_accuracy"),
-                100 * number("test_accuracy_low"), 100 * number("test_accuracy_high"),
-                number("epochs"), number("parameters"), number("train_seconds"));
-  }
 }
 
 }  // namespace tinynet::examples

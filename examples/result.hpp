@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "program.hpp"
+#include "grid.hpp"
 
 /// The files that a training run leaves in its --out folder.
 namespace tinynet::examples {
@@ -54,6 +54,9 @@ struct ModelFacts {
   data::LoaderOptions loading;  // of the training images
 };
 
+/// Writes a file whole or not at all.
+void write_text(const std::filesystem::path& path, const std::string& text);
+
 /// Writes result.json (docs/architecture.md explains its keys).
 void write_result(const Program& program, const ModelFacts& model, const Outcome& outcome);
 
@@ -79,8 +82,8 @@ void write_results(const Program& program, Model& model, const data::Loader<T>& 
   const auto size = train_set.image_shape();
   const Shape image{1, size[0], size[1], size[2]};
   const auto some = std::min<std::int64_t>(train_set.size(), 10'000);
-  const data::Loader<T> clean(
-      train_set.split(some, random::Key{program.seed}.fold("clean")).first, tests.options());
+  const data::Loader<T> clean(train_set.split(some, random::Key{program.seed}.fold("clean")).first,
+                              tests.options());
   write_results(program,
                 {.parameters = nn::count_parameters(model),
                  .bytes = nn::parameter_bytes(model),
@@ -92,8 +95,5 @@ void write_results(const Program& program, Model& model, const data::Loader<T>& 
                  .loading = training.options()},
                 outcome);
 }
-
-/// Prints a line for each run whose folder lies in this one, to compare them.
-void print_runs(const std::filesystem::path& folder);
 
 }  // namespace tinynet::examples

@@ -48,6 +48,20 @@ once half fashion_mnist_budget --network toy --precision float16
 once classes fashion_mnist_per_class --augment --schedule cosine
 once growing fashion_mnist_growing_batch train --n 3 --k 7
 
+# Several runs and their table; those that are finished are not trained again.
+for again in '' --resume; do
+  "$programs/fashion_mnist_per_class" --data "$work/data" --out "$work/grid" --epochs 1 \
+    --batch-sizes 30,60 --seeds 1,2 --dropout values $again > "$work/log" 2>&1 ||
+    { cat "$work/log"; fail "a grid ended with an error"; }
+  grep -q 'batch-60-mean of 2 seeds' "$work/log" || { cat "$work/log"; fail "no mean over seeds"; }
+  [ "$(grep -c '"worst_class"' "$work/grid/summary.json")" = 4 ] || fail "summary.json lacks runs"
+done
+[ "$(grep -c 'Epoch 1/1' "$work/log")" = 0 ] || { cat "$work/log"; fail "finished runs began anew"; }
+"$programs/fashion_mnist_per_class" --data "$work/data" --out "$work/rows" --limit-train 60 --grid \
+  > "$work/log" 2>&1 || { cat "$work/log"; fail "the nine runs ended with an error"; }
+[ "$(grep -c '"compared_with"' "$work/rows/summary.json")" = 9 ] || fail "nine runs expected"
+printf 'grids: ok\n'
+
 # A model is tested, and training begins where another ended.
 growing() {
   "$programs/fashion_mnist_growing_batch" "$@" --data "$work/data" > "$work/log" 2>&1

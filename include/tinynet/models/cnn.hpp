@@ -19,7 +19,8 @@ struct CnnOptions {
   std::vector<int> widths = {32, 64, 128};  // channels of each stage
   int convolutions = 1;                     // of each stage, 3x3, each followed by relu
   bool batch_norm = false;                  // between convolution and relu
-  double conv_dropout = 0;                  // Dropout2d behind each stage
+  double conv_dropout = 0;                  // behind each stage
+  bool channel_dropout = true;              // there: of whole channels (Dropout2d), else of values
   int hidden = 512;                         // features between the two linear layers; 0: only one
   double dropout = 0;                       // before the last layer
   int classes = 10;
@@ -46,7 +47,8 @@ struct Cnn {
         features.add(nn::Relu<T>());
         in = width;
       }
-      if (o.conv_dropout > 0) features.add(nn::Dropout2d<T>{o.conv_dropout});
+      if (o.conv_dropout > 0 && o.channel_dropout) features.add(nn::Dropout2d<T>{o.conv_dropout});
+      if (o.conv_dropout > 0 && !o.channel_dropout) features.add(nn::Dropout<T>{o.conv_dropout});
     }
     classifier.add(nn::Flatten<T>());
     if (o.hidden) {

@@ -1,0 +1,158 @@
+#include "grid.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+#include <tinynet/io/read_file.hpp>
+#include <tinynet/train/table.hpp>
+
+#include "result.hpp"
+
+namespace tinynet::examples {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Finished {
+  std::string name;  // of the folder, seen from the table's
+  Json result;
+  std::string compared;
+
+  double number(const char* key) const {
+    const auto found = result.find(key);
+    return found != result.end() && found->is_number() ? found->get<double>() : 0;
+  }
+};
+
+std::vector<Finished> finished(const std::filesystem::path& folder,
+                               const std::vector<GridRow>& rows) {
+  std::vector<Finished> all;
+  for (const auto& row : rows) {
+    const auto file = row.folder / "result.json";
+    std::error_code error;
+    if (!std::filesystem::exists(file, error)) continue;
+    const auto bytes = io::read_file(file);
+    auto result = Json::parse(bytes.begin(), bytes.end(), nullptr, false);
+    if (!result.is_object()) {
+      throw DataError(Message("result.json", "this is not what a run writes")
+                          .fact("file", file.string())
+                          .hint("remove it, or the folder"));
+    }
+    all.push_back(
+        {row.folder.lexically_relative(folder).string(), std::move(result), row.compared});
+  }
+  return all;
+}
+
+std::string number(double value, int digits = 0) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+std::string percent(double share) { return share > 0 ? number(100 * share, 2) : ""; }
+
+/// A line for each group of names that differ in what follows "seed-" alone.
+std::string seed_means(const std::vector<Finished>& runs) {
+  std::map<std::string, std::vector<double>> groups;
+  for (const auto& run : runs) {
+    const auto at = run.name.rfind("seed-");
+    if (at != std::string::npos) {
+      groups[run.name.substr(0, at)].push_back(100 * run.number("test_accuracy"));
+    }
+  }
+  std::string text;
+  for (const auto& [name, values] : groups) {
+    if (values.size() < 2) continue;
+    const auto count = static_cast<double>(values.size());
+    double mean = 0, squares = 0;
+    for (const double value : values) mean += value / count;
+    for (const double value : values) squares += (value - mean) * (value - mean);
+    text += name + "mean of " + number(count) + " seeds: " + number(mean, 2) +
+            " %, standard deviation " + number(std::sqrt(squares / (count - 1)), 2) + "\n";
+  }
+  return text;
+}
+
+void print(const std::vector<Finished>& runs) {
+  train::Table table({"run", "parameters", "train %", "test %", "95 % interval", "compared", "loss",
+                      "worst class", "epochs", "s/epoch", "ms p50", "p95", "batch"});
+  for (const auto& run : runs) {
+    const double epochs = run.number("epochs");
+    const auto worst = run.result.value("worst_class", Json::object());
+    const auto latency = run.result.value("latency_ms", Json::object());
+    table.row({run.name, number(run.number("parameters")), percent(run.number("train_accuracy")),
+               percent(run.number("test_accuracy")),
+               percent(run.number("test_accuracy_low")) + " to " +
+                   percent(run.number("test_accuracy_high")),
+               run.compared, number(run.number("test_loss"), 4),
+               worst.value("name", "") + " " + percent(worst.value("accuracy", 0.0)),
+               number(epochs), number(run.number("train_seconds") / std::max(epochs, 1.0), 1),
+               number(latency.value("p50", 0.0), 2), number(latency.value("p95", 0.0), 2),
+               number(run.number("batch_size"))});
+  }
+  std::printf("%s%s", table.string().c_str(), seed_means(runs).c_str());
+}
+
+}  // namespace
+
+Program part(const Program& program, const std::string& name) {
+  auto one = program;
+  one.out /= name;
+  one.resume = program.resume && std::filesystem::exists(one.checkpoint());
+  return one;
+}
+
+std::vector<Program> grid(const Program& program) {
+  if (program.batch_sizes.empty() && program.seeds.empty()) return {program};
+  auto batch_sizes = program.batch_sizes;
+  auto seeds = program.seeds;
+  if (batch_sizes.empty()) batch_sizes = {program.batch_size};
+  if (seeds.empty()) seeds = {program.seed};
+  std::vector<Program> parts;
+  for (const auto batch_size : batch_sizes) {
+    for (const auto seed : seeds) {
+      auto one =
+          part(program, "batch-" + std::to_string(batch_size) + "-seed-" + std::to_string(seed));
+      one.batch_size = batch_size;
+      one.seed = seed;
+      parts.push_back(std::move(one));
+    }
+  }
+  return parts;
+}
+
+void print_table(const std::filesystem::path& folder, const std::vector<GridRow>& rows) {
+  const auto runs = finished(folder, rows);
+  if (runs.size() > 1) print(runs);
+}
+
+void summarize(const std::filesystem::path& folder, const std::vector<GridRow>& rows) {
+  const auto runs = finished(folder, rows);
+  print(runs);
+  auto summary = Json::object();
+  for (const auto& run : runs) {
+    summary[run.name] = run.result;
+    if (!run.compared.empty()) summary[run.name]["compared_with"] = run.compared;
+  }
+  write_text(folder / "summary.json", summary.dump(2) + "\n");
+  std::printf("summary: %s\n", (folder / "summary.json").c_str());
+}
+
+std::vector<GridRow> runs_in(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::vector<GridRow> rows;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           folder.empty() ? std::filesystem::path(".") : folder, error)) {
+    if (entry.is_directory(error)) rows.push_back({entry.path()});
+  }
+  std::sort(rows.begin(), rows.end(),
+            [](const auto& a, const auto& b) { return a.folder < b.folder; });
+  return rows;
+}
+
+}  // namespace tinynet::examples
