@@ -80,6 +80,7 @@ auto with_network(const std::string& name, F f) {
   if (name == "resnet12") return resnet(networks::resnet12());
   if (name == "resnet14") return resnet(networks::resnet14());
   if (name == "resnet14_like") return resnet(networks::resnet14_like());
+  if (name == "resnet14_like_se") return resnet(networks::resnet14_like_se());
   if (name == "resnet18") return resnet(networks::resnet18());
   if (name == "v5") return cnn(networks::v5());
   if (name == "v6") return resnet(networks::v6());

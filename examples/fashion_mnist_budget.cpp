@@ -53,11 +53,11 @@ int main(int argc, char** argv) {
   std::string network = "resnet14_like";
   Budget budget;
   auto own = options.options();
-  own.push_back(
-      {"network",
-       "what is trained",
-       &network,
-       {"toy", "structure2", "structure4", "resnet12", "resnet14", "resnet14_like", "resnet18"}});
+  own.push_back({"network",
+                 "what is trained",
+                 &network,
+                 {"toy", "structure2", "structure4", "resnet12", "resnet14", "resnet14_like",
+                  "resnet14_like_se", "resnet18"}});
   own.push_back({"goal-accuracy", "a fraction", &budget.accuracy, {}, 0, 1});
   own.push_back({"goal-megabytes", "of stored parameters", &budget.megabytes});
   own.push_back({"goal-milliseconds", "for one image", &budget.milliseconds});

@@ -62,7 +62,7 @@ std::string seed_means(const std::vector<Finished>& runs) {
   for (const auto& run : runs) {
     const auto at = run.name.rfind("seed-");
     if (at != std::string::npos) {
-      groups[run.name.substr(0, at)].push_back(100 * run.number("test_accuracy"));
+      groups[run.name.substr(0, at ? at - 1 : 0)].push_back(100 * run.number("test_accuracy"));
     }
   }
   std::string text;
@@ -72,8 +72,9 @@ std::string seed_means(const std::vector<Finished>& runs) {
     double mean = 0, squares = 0;
     for (const double value : values) mean += value / count;
     for (const double value : values) squares += (value - mean) * (value - mean);
-    text += name + "mean of " + number(count) + " seeds: " + number(mean, 2) +
-            " %, standard deviation " + number(std::sqrt(squares / (count - 1)), 2) + "\n";
+    text += name + (name.empty() ? "" : ": ") + "mean of " + number(count) +
+            " seeds: " + number(mean, 2) + " %, standard deviation " +
+            number(std::sqrt(squares / (count - 1)), 2) + "\n";
   }
   return text;
 }
@@ -90,7 +91,7 @@ void print(const std::vector<Finished>& runs) {
                percent(run.number("test_accuracy_low")) + " to " +
                    percent(run.number("test_accuracy_high")),
                run.compared, number(run.number("test_loss"), 4),
-               worst.value("name", "") + " " + percent(worst.value("accuracy", 0.0)),
+               worst.value("name", "") + " " + number(100 * worst.value("accuracy", 0.0), 2),
                number(epochs), number(run.number("train_seconds") / std::max(epochs, 1.0), 1),
                number(latency.value("p50", 0.0), 2), number(latency.value("p95", 0.0), 2),
                number(run.number("batch_size"))});

@@ -28,6 +28,12 @@ inline models::ResNetOptions resnet14() {
 inline models::ResNetOptions resnet14_like() {
   return {.channels = 1, .widths = {32, 64, 128}, .blocks = {2, 2, 2}};
 }
+/// 701,418: with gates, for ablations.
+inline models::ResNetOptions resnet14_like_se() {
+  auto options = resnet14_like();
+  options.squeeze_excite = 16;
+  return options;
+}
 /// 11,172,810.
 inline models::ResNetOptions resnet18() { return {.channels = 1}; }
 

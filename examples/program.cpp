@@ -23,7 +23,7 @@ void add(CLI::App& app, const Option& option) {
         auto* added =
             app.add_option("--" + option.name, *value, option.help)->capture_default_str();
         if constexpr (std::is_same_v<Value, std::vector<std::string>>) {
-          added->delimiter(',');
+          added->delimiter(',')->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
         } else if constexpr (std::is_same_v<Value, std::string>) {
           if (!option.choices.empty()) added->check(CLI::IsMember(option.choices));
         } else if constexpr (!std::is_same_v<Value, bool>) {
@@ -83,6 +83,8 @@ Program Program::parse(int argc, char** argv, Program program) {
   if (program.out.empty()) program.out = std::filesystem::path("runs") / program.name;
   if (program.dated) program.out /= time_stamp();
   CLI::App app(program.claim, program.name);
+  // A setting that comes twice counts the second time: scripts add to what they were given.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   if (!program.actions.empty()) {
     app.add_option("action", program.action, "what is done")
         ->required()
@@ -107,9 +109,11 @@ Program Program::parse(int argc, char** argv, Program program) {
   app.add_option("--batch-sizes", program.batch_sizes,
                  "train once with each, with commas between them, and print one table")
       ->delimiter(',')
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000}));
   app.add_option("--seeds", program.seeds, "the same with several seeds, and their mean")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--out", program.out, "folder for the results")->capture_default_str();
   app.add_flag("--resume", program.resume, "go on with the checkpoint in --out");
   app.add_option("--limit-train", program.limit_train, "train on the first N images; 0: on all")

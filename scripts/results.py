@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Writes docs/results.md from docs/results/*.json, the result.json files of finished runs.
 
-Usage: scripts/results.py            after copying a run's result.json to docs/results/NAME-seed-N.json
+Usage: scripts/results.py                      writes the table
+       scripts/results.py NAME FOLDER...       takes the results of runs first, as seeds of row NAME;
+                                               a FOLDER with summary.json (--seeds) stands for all its runs
 Runs of one NAME are a row: mean and standard deviation over their seeds. Fails for a name that ROWS
 below does not have, and for seeds of a row that were trained by different settings.
 """
@@ -26,15 +28,27 @@ ROWS = {
     "resnet14": ("ResNet-14", 94.1, "measured"),
     "resnet14_like": ("ResNet-14-like", 93.5, "measured"),
     "resnet18": ("ResNet-18", 94.08, "measured"),
+    "ablation": ("ResNet-14-like with gates, RandAugment, averaged weights, bf16", 0, ""),
+    "ablation-float": ("the same in fp32", 0, ""),
+    "ablation-no-gates": ("without gates", 0, ""),
+    "ablation-no-rand-augment": ("without RandAugment", 0, ""),
+    "ablation-no-ema": ("without averaged weights", 0, ""),
     "small": ("CNN small", 84.23, "measured"),
     "small-augment": ("CNN small, four classes augmented", 82.40, "measured"),
     "mid": ("CNN mid", 86.07, "measured"),
     "mid-20": ("CNN mid, 20 epochs", 88.70, "measured"),
     "big": ("CNN big", 87.84, "measured"),
+    "big-dropout": ("CNN big, dropout of values", 86.25, "measured"),
+    "big-dropout2d": ("CNN big, dropout of channels, weight decay", 87.08, "measured"),
+    "big-schedule-128": ("CNN big, schedule, batch 128", 84.76, "measured"),
+    "big-schedule-64": ("CNN big, schedule, batch 64", 87.91, "measured"),
     "growing-plain": ("plain", 82.4, "measured"),
     "growing-n1-k4": ("n 1, k 4", 80.6, "measured"),
     "growing-n2-k4": ("n 2, k 4", 82.2, "measured"),
     "growing-n4-k4": ("n 4, k 4", 82.3, "measured"),
+    "growing-n6-k7": ("n 6, k 7, 20 epochs", 80.6, "measured"),
+    "growing-n8-k7": ("n 8, k 7, 20 epochs", 79.9, "measured"),
+    "growing-n6-k7-128": ("n 6, k 7, 128 epochs", 81.1, "measured"),
     "depthwise": ("depthwise net", 87.42, "measured"),
     "speedrun": ("airbench94 with Muon", 94.0, "measured with six views"),
 }
@@ -43,7 +57,20 @@ REMARKS = {
     "toy": "stood still for minutes, was interrupted and went on: its seconds say nothing of speed",
     "speedrun": "stood still for 17 minutes and shared its cores with a compiler: its seconds say nothing of speed",
 }
+# What of a command differs between the runs of a row, or is a folder of one machine.
+OWN = r" --(data|out|threads|seeds?|batch-sizes) \S+| --resume| --limit-train 0"
 SAME = ("precision", "batch_size", "epochs", "parameters", "selection")
+
+
+def take(root, name, folders):
+    for folder in map(pathlib.Path, folders):
+        if (folder / "summary.json").exists():
+            take(root, name, [folder / run for run in json.loads((folder / "summary.json").read_text())])
+            continue
+        run = json.loads((folder / "result.json").read_text())
+        run["command"] = re.sub(OWN, "", re.sub(r"^\S*/", "./", run["command"]))
+        run["cpu"] = run["cpu"].strip()
+        (root / f"docs/results/{name}-seed-{run['seed']}.json").write_text(json.dumps(run, indent=2) + "\n")
 
 
 def mean(runs, key, scale=1.0):
@@ -61,20 +88,25 @@ def row(name, runs):
         if any(run[key] != first[key] for run in runs):
             sys.exit(f"docs/results/{name}-seed-*.json: {key} differs between seeds")
     title, number, kind = ROWS[name]
-    compared = f"{number:g} ({kind})"
+    compared = f"{number:g} ({kind})" if number else ""
     seconds = statistics.mean(run["train_seconds"] for run in runs)
     memory = max(run.get("peak_resident_bytes", run["peak_memory_bytes"]) for run in runs)
     interval = f"{100 * first['test_accuracy_low']:.2f} to {100 * first['test_accuracy_high']:.2f}"
-    command = re.sub(r"^\S*/", "", first["command"])
-    command = re.sub(r" --(data|out) \S+", "", command)
-    return (f"| {title} | `{command}` | {first['parameters']:,} | {len(runs)} | "
+    command = re.sub(r"^\S*/", "", re.sub(OWN, "", first["command"]))
+    macs = f"{first['macs'] / 1e6:.1f}" if "macs" in first else ""
+    worst = first.get("worst_class")
+    worst = f"{worst['name']} {100 * worst['accuracy']:.1f}" if worst else ""
+    return (f"| {title} | `{command}` | {first['parameters']:,} | {macs} | {len(runs)} | "
             f"{mean(runs, 'test_accuracy', 100)} | {interval if len(runs) == 1 else ''} | "
+            f"{mean(runs, 'train_accuracy', 100)} | {worst} | "
             f"{mean(runs, 'test_accuracy_tta', 100)} | {compared} | {first['epochs']} | "
             f"{seconds:.0f} | {memory / 1e6:.0f} | {first['cpu'].strip()} | {first['git_revision']} |")
 
 
 def main():
     root = pathlib.Path(__file__).resolve().parent.parent
+    if len(sys.argv) > 2:
+        take(root, sys.argv[1], sys.argv[2:])
     groups = collections.defaultdict(list)
     for path in sorted((root / "docs/results").glob("*.json")):
         match = re.fullmatch(r"(.+)-seed-\d+", path.stem)
@@ -86,11 +118,11 @@ def main():
         "",
         "Finished runs, made into this table by `scripts/results.py` from `docs/results/*.json`. Accuracy is that of the",
         "last epoch on the 10,000 test images, in percent: mean and standard deviation over seeds, or one run with its 95 %",
-        "interval. Nothing was chosen by the test images. Seconds are those of training alone, on two cores that other",
+        "interval; of training images as they are, not augmented, beside it. Nothing was chosen by the test images. Seconds are those of training alone, on two cores that other",
         "programs may have shared; memory is the most that the process had resident, in 10^6 bytes.",
         "",
-        "| network | command | parameters | seeds | accuracy | interval | with test-time views | compared with | epochs | seconds | memory | CPU | revision |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| network | command | parameters | MACs, 10^6 | seeds | accuracy | interval | of training images | worst class | with test-time views | compared with | epochs | seconds | memory | CPU | revision |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [row(name, groups[name]) for name in ROWS if name in groups]
     lines += [""] + [f"{ROWS[name][0]}: {text}." for name, text in REMARKS.items() if name in groups]

@@ -88,6 +88,7 @@ TEST_CASE("parameter counts") {
   CHECK(resnet(networks::resnet12()) == 677'482);
   CHECK(resnet(networks::resnet14()) == 2'776'522);
   CHECK(resnet(networks::resnet14_like()) == 696'042);
+  CHECK(resnet(networks::resnet14_like_se()) == 701'418);
   CHECK(resnet(networks::resnet18()) == 11'172'810);
   CHECK(resnet(networks::resnet18_color()) == 11'173'962);
   CHECK(cnn(networks::v5()) == 435'754);

@@ -53,7 +53,7 @@ for again in '' --resume; do
   "$programs/fashion_mnist_per_class" --data "$work/data" --out "$work/grid" --epochs 1 \
     --batch-sizes 30,60 --seeds 1,2 --dropout values $again > "$work/log" 2>&1 ||
     { cat "$work/log"; fail "a grid ended with an error"; }
-  grep -q 'batch-60-mean of 2 seeds' "$work/log" || { cat "$work/log"; fail "no mean over seeds"; }
+  grep -q 'batch-60: mean of 2 seeds' "$work/log" || { cat "$work/log"; fail "no mean over seeds"; }
   [ "$(grep -c '"worst_class"' "$work/grid/summary.json")" = 4 ] || fail "summary.json lacks runs"
 done
 [ "$(grep -c 'Epoch 1/1' "$work/log")" = 0 ] || { cat "$work/log"; fail "finished runs began anew"; }
