@@ -12,20 +12,31 @@ struct Techniques {
   double lr = 0.2, weight_decay = 5e-4, warm_up = 0.05;
   double label_smoothing = 0.05, dropout = 0, clip = 0, ema = 0.999;
   std::int64_t cutout = 0, patience = 0;
-  bool mix = false, distort = false, tta = false;
+  bool flip = true, crop = true;
+  bool shift_scale_rotate = false, brightness_contrast = false, hue_saturation = false,
+       coarse_dropout = false;
+  bool mix_up = false, cut_mix = false, ricap = false, tta = false;
 };
 
 data::Transform augmentation(const Techniques& t, std::uint64_t seed) {
   std::vector<data::Transform> transforms;
-  if (t.distort) {
-    transforms = {data::HorizontalFlip{}, data::ShiftScaleRotate{}, data::BrightnessContrast{},
-                  data::HueSaturationValue{}, data::CoarseDropout{.probability = 0.3f}};
-  } else {
-    transforms = {data::AlternatingFlip{.seed = seed},
-                  data::RandomCrop{.padding = 4, .border = data::Border::reflect}};
-  }
+  if (t.flip) transforms.push_back(data::AlternatingFlip{.seed = seed});
+  if (t.crop) transforms.push_back(data::RandomCrop{.padding = 4, .border = data::Border::reflect});
+  if (t.shift_scale_rotate) transforms.push_back(data::ShiftScaleRotate{});
+  if (t.brightness_contrast) transforms.push_back(data::BrightnessContrast{});
+  if (t.hue_saturation) transforms.push_back(data::HueSaturationValue{});
+  if (t.coarse_dropout) transforms.push_back(data::CoarseDropout{.probability = 0.3f});
   if (t.cutout > 0) transforms.push_back(data::Cutout{.size = t.cutout});
   return data::compose(std::move(transforms));
+}
+
+/// One of those that are on, or none, for each batch.
+data::Mix mixing(const Techniques& t) {
+  std::vector<data::MixChoice> mixes;
+  if (t.mix_up) mixes.push_back({0.3f, data::MixUp{.alpha = 1}});
+  if (t.cut_mix) mixes.push_back({0.3f, data::CutMix{.alpha = 1}});
+  if (t.ricap) mixes.push_back({0.2f, data::Ricap{}});
+  return mixes.empty() ? data::Mix{} : data::one_of_batch(std::move(mixes));
 }
 
 template <Scalar T>
@@ -37,37 +48,35 @@ int train_depthwise(const Program& program, const Techniques& t) {
   std::printf("%s\n", to_string(nn::summary<T>(model, {1, 32, 32, 3})).c_str());
 
   // Nine weights a channel say little: to shrink them costs more than it helps.
-  optim::Sgd optimizer(nn::parameters(model),
-                       {.momentum = 0.9,
-                        .weight_decay = t.weight_decay,
-                        .nesterov = true,
-                        .groups = {optim::no_weight_decay_for_norm_and_bias(),
-                                   {.where = optim::by_name("*.depthwise.weight"),
-                                    .weight_decay = 0}}});
+  optim::Sgd optimizer(
+      nn::parameters(model),
+      {.momentum = 0.9,
+       .weight_decay = t.weight_decay,
+       .nesterov = true,
+       .groups = {optim::no_weight_decay_for_norm_and_bias(),
+                  {.where = optim::by_name("*.depthwise.weight"), .weight_decay = 0}}});
   const auto train_set = data::cifar10(program.data, data::Split::train);
-  const auto mix = data::one_of_batch({{0.3f, data::MixUp{.alpha = 1}},
-                                       {0.3f, data::CutMix{.alpha = 1}},
-                                       {0.2f, data::Ricap{}}});
   return examples::train_and_test<T>(
-      program, model, optimizer,
-      {.train_set = train_set,
-       .test_set = data::cifar10(program.data, data::Split::test),
-       .loading = {.augment = augmentation(t, program.seed),
-                   .mix = t.mix ? mix : data::Mix{},
-                   .normalize = data::channel_statistics(train_set)},
-       .loss = {.label_smoothing = static_cast<float>(t.label_smoothing)},
-       .schedule =
-           [t](std::int64_t steps) -> optim::Schedule {
-         const auto rising = static_cast<std::int64_t>(t.warm_up * static_cast<double>(steps));
-         if (rising == 0) return optim::cosine({.lr = t.lr, .steps = steps});
-         return optim::warm_up({.steps = rising},
-                               optim::cosine({.lr = t.lr, .steps = steps - rising}));
-       },
-       .clip_norm = t.clip,
-       .ema_decay = t.ema,
-       .patience = t.patience,
-       .tta = t.tta ? std::optional(train::TestTimeAugmentation{.views = train::six_views()})
-                    : std::nullopt}).status;
+             program, model, optimizer,
+             {.train_set = train_set,
+              .test_set = data::cifar10(program.data, data::Split::test),
+              .loading = {.augment = augmentation(t, program.seed),
+                          .mix = mixing(t),
+                          .normalize = data::channel_statistics(train_set)},
+              .loss = {.label_smoothing = static_cast<float>(t.label_smoothing)},
+              .schedule = [t](std::int64_t steps) -> optim::Schedule {
+                const auto rising =
+                    static_cast<std::int64_t>(t.warm_up * static_cast<double>(steps));
+                if (rising == 0) return optim::cosine({.lr = t.lr, .steps = steps});
+                return optim::warm_up({.steps = rising},
+                                      optim::cosine({.lr = t.lr, .steps = steps - rising}));
+              },
+              .clip_norm = t.clip,
+              .ema_decay = t.ema,
+              .patience = t.patience,
+              .tta = t.tta ? std::optional(train::TestTimeAugmentation{.views = train::six_views()})
+                           : std::nullopt})
+      .status;
 }
 
 int main(int argc, char** argv) {
@@ -81,7 +90,12 @@ int main(int argc, char** argv) {
        .options = {
            {"lr", "peak learning rate", &t.lr},
            {"weight-decay", "of pointwise, first and last weights", &t.weight_decay},
-           {"warm-up", "share of the steps in which the learning rate rises", &t.warm_up, {}, 0, 0.9},
+           {"warm-up",
+            "share of the steps in which the learning rate rises",
+            &t.warm_up,
+            {},
+            0,
+            0.9},
            {"label-smoothing", "0 to 1", &t.label_smoothing, {}, 0, 1},
            {"dropout", "before the last layer; the original has 0.2", &t.dropout, {}, 0, 0.9},
            {"clip", "largest norm of all gradients, 0: any; the original has 1", &t.clip},
@@ -89,10 +103,19 @@ int main(int argc, char** argv) {
            {"cutout", "side of an erased square, pixels, 0: none", &t.cutout, {}, 0, 32},
            {"patience", "with --select validation: epochs without improvement, 0: all epochs",
             &t.patience},
-           {"mix", "MixUp, CutMix and RICAP on 0.3, 0.3 and 0.2 of the batches", &t.mix},
-           {"distort", "the original's distortions instead of crop and alternating flip",
-            &t.distort},
+           {"flip", "mirror half of the images, the other half in the next epoch", &t.flip},
+           {"crop", "move images by up to four pixels, the border reflected", &t.crop},
+           {"shift-scale-rotate", "half of the images, as the original does",
+            &t.shift_scale_rotate},
+           {"brightness-contrast", "the same", &t.brightness_contrast},
+           {"hue-saturation", "the same", &t.hue_saturation},
+           {"coarse-dropout", "erase rectangles of 0.3 of the images, as the original does",
+            &t.coarse_dropout},
+           {"mix-up", "mix 0.3 of the batches", &t.mix_up},
+           {"cut-mix", "the same with pieces", &t.cut_mix},
+           {"ricap", "put 0.2 of the batches together from four images each", &t.ricap},
            {"tta", "test with six views of each image too", &t.tta},
        }});
-  return examples::run(program, [&]<class T>(const Program& one) { return train_depthwise<T>(one, t); });
+  return examples::run(program,
+                       [&]<class T>(const Program& one) { return train_depthwise<T>(one, t); });
 }

@@ -8,10 +8,16 @@ namespace tinynet::examples {
 
 struct FashionMnist {
   double lr = 0.1, weight_decay = 5e-4, label_smoothing = 0.1, clip = 0, ema = 0;
+  std::string schedule = "one_cycle";
+  std::int64_t patience = 0;
   bool flip = true, crop = true, erase = true, rand_augment = false, cut_mix = false, tta = false;
 
   std::vector<Option> options() {
-    return {{"lr", "peak learning rate of one cycle", &lr},
+    return {{"lr", "peak learning rate", &lr},
+            {"schedule",
+             "a rise and a fall, or a tenth after 2/5 and 4/5 of the steps",
+             &schedule,
+             {"one_cycle", "multi_step"}},
             {"weight-decay", "of weights, not of norms and biases", &weight_decay},
             {"label-smoothing", "0 to 1", &label_smoothing, {}, 0, 1},
             {"clip", "largest norm of all gradients, 0: any", &clip},
@@ -21,6 +27,8 @@ struct FashionMnist {
             {"erase", "erase a rectangle of half of the images", &erase},
             {"rand-augment", "two operations of magnitude 9 on each image", &rand_augment},
             {"cut-mix", "paste a piece of another image into half of the batches", &cut_mix},
+            {"patience", "with --select validation: epochs without improvement, 0: all epochs",
+             &patience},
             {"tta", "test with six views of each image too", &tta}};
   }
 
@@ -36,22 +44,26 @@ struct FashionMnist {
   Recipe recipe(const Program& program) const {
     const auto train_set = data::fashion_mnist(program.data, data::Split::train);
     const auto mix = data::one_of_batch({{0.5f, data::CutMix{.alpha = 1}}});
-    return {.train_set = train_set,
-            .test_set = data::fashion_mnist(program.data, data::Split::test),
-            .loading = {.augment = augmentation(program.seed),
-                        .mix = cut_mix ? mix : data::Mix{},
-                        .normalize = data::channel_statistics(train_set)},
-            .loss = {.label_smoothing = static_cast<float>(label_smoothing)},
-            .schedule =
-                [lr = lr](std::int64_t steps) {
-                  return optim::one_cycle(
-                      {.max_lr = lr, .total_steps = steps, .cycle_momentum = false});
-                },
-            .clip_norm = clip,
-            .ema_decay = ema,
-            .tta = tta ? std::optional(train::TestTimeAugmentation{.views = train::six_views(),
-                                                                   .border = data::Border::zero})
-                       : std::nullopt};
+    return {
+        .train_set = train_set,
+        .test_set = data::fashion_mnist(program.data, data::Split::test),
+        .loading = {.augment = augmentation(program.seed),
+                    .mix = cut_mix ? mix : data::Mix{},
+                    .normalize = data::channel_statistics(train_set)},
+        .loss = {.label_smoothing = static_cast<float>(label_smoothing)},
+        .schedule = [lr = lr, schedule = schedule](std::int64_t steps) -> optim::Schedule {
+          if (schedule == "multi_step") {
+            return optim::multi_step_decay(
+                {.lr = lr, .milestones = std::vector{steps * 2 / 5, steps * 4 / 5}});
+          }
+          return optim::one_cycle({.max_lr = lr, .total_steps = steps, .cycle_momentum = false});
+        },
+        .clip_norm = clip,
+        .ema_decay = ema,
+        .patience = patience,
+        .tta = tta ? std::optional(train::TestTimeAugmentation{.views = train::six_views(),
+                                                               .border = data::Border::zero})
+                   : std::nullopt};
   }
 
   optim::Sgd<float> optimizer(const nn::Members& model) const {

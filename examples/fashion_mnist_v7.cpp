@@ -45,6 +45,7 @@ template <Scalar T>
 int train_members(const Program& program, const examples::FashionMnist& options,
                   const std::string& network, std::int64_t members) {
   train::Ensemble ensemble;
+  std::vector<examples::GridRow> finished;
   for (std::int64_t i = 0; i < members; ++i) {
     auto member = program;
     if (members > 1) {
@@ -58,10 +59,13 @@ int train_members(const Program& program, const examples::FashionMnist& options,
     const auto trained = train_one<T>(member, options, network);
     if (trained.status != 0) return trained.status;
     ensemble.add(trained.test);
+    finished.push_back({member.out});
   }
   if (members > 1) {
+    examples::print_table(program.out, finished);
     std::printf("ensemble of %lld: %s\n", static_cast<long long>(members),
                 to_string(train::evaluate(ensemble.predictions())).c_str());
+    examples::write_ensemble(program.out, finished, ensemble.predictions());
   }
   const auto folder = program.out.parent_path();
   examples::print_table(folder, examples::runs_in(folder));
@@ -79,12 +83,13 @@ int main(int argc, char** argv) {
                  {"v5", "v6", "v7", "seair_small", "seair_medium", "seair_large"}});
   own.push_back(
       {"ensemble", "networks of successive seeds, tested together", &members, {}, 1, 100});
-  const auto program = Program::parse(argc, argv,
-                                      {.claim = "Trains V5, V6, V7 or SEAir on FashionMNIST.",
-                                       .name = "fashion_mnist_v7",
-                                       .epochs = 15,
-                                       .batch_size = 256,
-                                       .options = own});
+  auto program = Program::parse(argc, argv,
+                                {.claim = "Trains V5, V6, V7 or SEAir on FashionMNIST.",
+                                 .name = "fashion_mnist_v7",
+                                 .epochs = 15,
+                                 .batch_size = 256,
+                                 .options = own});
+  if (!program.out_given) program.out /= network;  // so that the networks can be compared
   return examples::run(program, [&]<class T>(const Program& one) {
     return train_members<T>(one, options, network, members);
   });

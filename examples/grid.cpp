@@ -28,22 +28,30 @@ struct Finished {
   }
 };
 
+Json read_json(const std::filesystem::path& file) {
+  const auto bytes = io::read_file(file);
+  auto json = Json::parse(bytes.begin(), bytes.end(), nullptr, false);
+  if (json.is_object()) return json;
+  throw DataError(Message(file.filename().string().c_str(), "this is not what a run writes")
+                      .fact("file", file.string())
+                      .hint("remove it, or the folder"));
+}
+
+/// A folder without a result of its own may have those of several runs.
 std::vector<Finished> finished(const std::filesystem::path& folder,
                                const std::vector<GridRow>& rows) {
   std::vector<Finished> all;
+  std::error_code error;
   for (const auto& row : rows) {
-    const auto file = row.folder / "result.json";
-    std::error_code error;
-    if (!std::filesystem::exists(file, error)) continue;
-    const auto bytes = io::read_file(file);
-    auto result = Json::parse(bytes.begin(), bytes.end(), nullptr, false);
-    if (!result.is_object()) {
-      throw DataError(Message("result.json", "this is not what a run writes")
-                          .fact("file", file.string())
-                          .hint("remove it, or the folder"));
+    const auto name = row.folder.lexically_relative(folder).string();
+    if (std::filesystem::exists(row.folder / "result.json", error)) {
+      all.push_back({name, read_json(row.folder / "result.json"), row.compared});
+    } else if (std::filesystem::exists(row.folder / "summary.json", error)) {
+      const auto runs = read_json(row.folder / "summary.json");
+      for (const auto& [run, result] : runs.items()) {
+        all.push_back({name + "/" + run, result, result.value("compared_with", "")});
+      }
     }
-    all.push_back(
-        {row.folder.lexically_relative(folder).string(), std::move(result), row.compared});
   }
   return all;
 }
@@ -56,14 +64,22 @@ std::string number(double value, int digits = 0) {
 
 std::string percent(double share) { return share > 0 ? number(100 * share, 2) : ""; }
 
-/// A line for each group of names that differ in what follows "seed-" alone.
+/// A name without its "seed-N"; nothing where it has none.
+std::string without_seed(const std::string& name) {
+  const auto at = name.rfind("seed-");
+  if (at == std::string::npos) return "";
+  const auto end = std::min(name.find_first_not_of("0123456789", at + 5), name.size());
+  const bool dash = at > 0 && name[at - 1] == '-';
+  const auto rest = name.substr(0, dash ? at - 1 : at) + name.substr(end);
+  return rest.empty() ? "all" : rest;
+}
+
+/// A line for each group of names that differ in their seeds alone.
 std::string seed_means(const std::vector<Finished>& runs) {
   std::map<std::string, std::vector<double>> groups;
   for (const auto& run : runs) {
-    const auto at = run.name.rfind("seed-");
-    if (at != std::string::npos) {
-      groups[run.name.substr(0, at ? at - 1 : 0)].push_back(100 * run.number("test_accuracy"));
-    }
+    const auto name = without_seed(run.name);
+    if (!name.empty()) groups[name].push_back(100 * run.number("test_accuracy"));
   }
   std::string text;
   for (const auto& [name, values] : groups) {
@@ -72,9 +88,8 @@ std::string seed_means(const std::vector<Finished>& runs) {
     double mean = 0, squares = 0;
     for (const double value : values) mean += value / count;
     for (const double value : values) squares += (value - mean) * (value - mean);
-    text += name + (name.empty() ? "" : ": ") + "mean of " + number(count) +
-            " seeds: " + number(mean, 2) + " %, standard deviation " +
-            number(std::sqrt(squares / (count - 1)), 2) + "\n";
+    text += name + ": mean of " + number(count) + " seeds: " + number(mean, 2) +
+            " %, standard deviation " + number(std::sqrt(squares / (count - 1)), 2) + "\n";
   }
   return text;
 }
@@ -142,6 +157,28 @@ void summarize(const std::filesystem::path& folder, const std::vector<GridRow>& 
   }
   write_text(folder / "summary.json", summary.dump(2) + "\n");
   std::printf("summary: %s\n", (folder / "summary.json").c_str());
+}
+
+void write_ensemble(const std::filesystem::path& folder, const std::vector<GridRow>& members,
+                    const train::Predictions& predictions) {
+  const auto runs = finished(folder, members);
+  auto result = runs.at(0).result;
+  const auto test = train::evaluate(predictions);
+  result["ensemble"] = runs.size();
+  result["test_accuracy"] = test.accuracy;
+  result["test_accuracy_low"] = test.low;
+  result["test_accuracy_high"] = test.high;
+  result["test_loss"] = test.loss;
+  result["calibration_error"] = train::calibration_error(predictions);
+  for (const char* of_one : {"test_accuracy_tta", "train_accuracy", "worst_class", "class_accuracy",
+                             "images_per_second", "latency_ms", "goals"}) {
+    result.erase(of_one);
+  }
+  for (const char* sum : {"parameters", "parameter_bytes", "macs", "train_seconds"}) {
+    result[sum] = 0;
+    for (const auto& run : runs) result[sum] = result[sum].get<double>() + run.number(sum);
+  }
+  write_text(folder / "result.json", result.dump(2) + "\n");
 }
 
 std::vector<GridRow> runs_in(const std::filesystem::path& folder) {

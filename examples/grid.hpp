@@ -30,6 +30,11 @@ void print_table(const std::filesystem::path& folder, const std::vector<GridRow>
 /// Prints it and writes summary.json: the results of all runs, by the names of their folders.
 void summarize(const std::filesystem::path& folder, const std::vector<GridRow>& rows);
 
+/// Writes the result.json of networks that are tested together: the first one's, with the accuracy of
+/// `predictions` and what all of them take.
+void write_ensemble(const std::filesystem::path& folder, const std::vector<GridRow>& members,
+                    const train::Predictions& predictions);
+
 /// The runs whose folders lie in this one.
 std::vector<GridRow> runs_in(const std::filesystem::path& folder);
 

@@ -55,9 +55,7 @@ inline models::CnnOptions small() { return {.widths = {8, 16, 32}, .hidden = 64}
 /// 98,442, ours.
 inline models::CnnOptions mid() { return {.widths = {16, 32, 64}, .hidden = 128}; }
 /// 390,634, ours.
-inline models::CnnOptions big() {
-  return {.batch_norm = true, .hidden = 256};
-}
+inline models::CnnOptions big() { return {.batch_norm = true, .hidden = 256}; }
 
 /// 104,426, ours.
 inline models::CnnOptions growing_batch() { return {.batch_norm = true, .hidden = 0}; }

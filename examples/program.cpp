@@ -59,6 +59,16 @@ std::string with_dashes(std::string argument) {
   return argument;
 }
 
+/// Of the runs in a folder, whose names are their dates, the last one; the folder where there is none.
+std::filesystem::path newest_in(const std::filesystem::path& folder) {
+  auto newest = folder;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
+    if (entry.is_directory(none)) newest = std::max(newest, entry.path());
+  }
+  return newest;
+}
+
 std::string time_stamp() {
   const std::time_t now = std::time(nullptr);
   char text[32];
@@ -81,6 +91,7 @@ std::vector<std::pair<std::string, std::string>> Program::settings() const {
 Program Program::parse(int argc, char** argv, Program program) {
   if (const char* folder = std::getenv("TINYNET_DATA")) program.data = folder;
   if (program.out.empty()) program.out = std::filesystem::path("runs") / program.name;
+  const auto folder = program.out;
   if (program.dated) program.out /= time_stamp();
   CLI::App app(program.claim, program.name);
   // A setting that comes twice counts the second time: scripts add to what they were given.
@@ -114,18 +125,21 @@ Program Program::parse(int argc, char** argv, Program program) {
   app.add_option("--seeds", program.seeds, "the same with several seeds, and their mean")
       ->delimiter(',')
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  app.add_option("--out", program.out, "folder for the results")->capture_default_str();
+  const auto* out =
+      app.add_option("--out", program.out, "folder for the results")->capture_default_str();
   app.add_flag("--resume", program.resume, "go on with the checkpoint in --out");
   app.add_option("--limit-train", program.limit_train, "train on the first N images; 0: on all")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--profile", program.profile,
                "print where the time of a step goes, write trace.json into --out");
-  app.add_option("--select", program.select,
-                 "the epoch whose model is tested: the last one, or the best on held-out training "
-                 "images or (which makes the accuracy too high) on the test images")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"last", "validation", "test"}));
+  if (!program.select.empty()) {
+    app.add_option("--select", program.select,
+                   "the epoch whose model is tested: the last one, or the best on held-out "
+                   "training images or (which makes the accuracy too high) on the test images")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"last", "validation", "test"}));
+  }
   for (const auto& option : program.options) add(app, option);
   std::vector<std::string> arguments;  // the last one first, as CLI11 takes them
   for (int i = argc - 1; i > 0; --i) arguments.push_back(with_dashes(argv[i]));
@@ -134,6 +148,8 @@ Program Program::parse(int argc, char** argv, Program program) {
   } catch (const CLI::ParseError& error) {
     std::exit(app.exit(error));
   }
+  program.out_given = out->count() > 0;
+  if (program.dated && program.resume && !program.out_given) program.out = newest_in(folder);
   for (int i = 0; i < argc; ++i) program.command += (i ? " " : "") + std::string(argv[i]);
   return program;
 }

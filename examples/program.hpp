@@ -39,12 +39,13 @@ struct Program {
   bool resume = false;
   std::int64_t limit_train = 0;  // 0: all images
   bool profile = false;          // say where time and memory of a step go
-  std::string select = "last";   // whose model is tested: train::Selection
+  std::string select = "last";   // whose model is tested: train::Selection; empty: no such option
   std::vector<Option> options = {};
   std::vector<std::string> actions =
       {};                    // one of them comes first on the command line; none: nothing
   bool dated = false;        // --out is a new folder each time if it is left out
   std::string action = {};   // of those actions
+  bool out_given = false;    // --out was on the command line
   std::string command = {};  // as it was typed
 
   /// Reads the command line; ends the process after --help and for options that make no sense. The

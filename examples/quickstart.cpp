@@ -28,8 +28,10 @@ int quickstart(const Program& program) {
       {.max_lr = 0.1, .total_steps = program.epochs * batches.batches(), .cycle_momentum = false});
   const random::Key key = random::Key{program.seed}.fold("train");
   const double start = examples::seconds_now();
+  optim::GradScaler scaler({.enabled = program.precision == "float16"});
   train::Checkpoint checkpoint(model);
-  checkpoint.add("optimizer", optimizer);
+  checkpoint.add("optimizer", optimizer).add("scaler", scaler);
+  for (const auto& [setting, value] : program.settings()) checkpoint.require(setting, value);
   train::Position at;
   if (program.resume) at = checkpoint.load(program.checkpoint());
   train::History history = examples::parse_history(at.notes["history"]);
@@ -47,8 +49,9 @@ int quickstart(const Program& program) {
       ctx.observer = profile.observer();
       const auto logits = model(batch.images, ctx);
       const auto loss = ops::cross_entropy(logits, batch.labels, {.label_smoothing = 0.05}, ctx);
-      loss.backward();
-      optimizer.step(schedule(optimizer.steps()));
+      scaler.backward(loss);
+      scaler.unscale(optimizer);
+      scaler.step(optimizer, schedule(optimizer.steps()));
       profile.lap("update");
 
       loss_mean.add(loss.item(), static_cast<double>(batch.size()));
@@ -63,9 +66,9 @@ int quickstart(const Program& program) {
                        .lr = schedule(optimizer.steps() - 1).lr,
                        .seconds = progress.seconds(),
                        .samples = accuracy.total()});
-    checkpoint.save(program.checkpoint(),
-                    {.epochs = epoch + 1,
-                     .notes = {{"history", examples::format_history(history)}}});
+    checkpoint.save(
+        program.checkpoint(),
+        {.epochs = epoch + 1, .notes = {{"history", examples::format_history(history)}}});
   }
   const double seconds = examples::seconds_now() - start;
 
@@ -73,7 +76,8 @@ int quickstart(const Program& program) {
   std::printf("test accuracy %s\n", to_string(train::evaluate(predictions)).c_str());
   nn::save(model, program.out / "model.safetensors");
   examples::show_profile(program, profile);
-  examples::write_results(program, model, batches, tests, {predictions, history, seconds});
+  examples::write_results(program, model, batches, tests,
+                          {.test = predictions, .history = history, .seconds = seconds});
   return 0;
 }
 
@@ -82,6 +86,7 @@ int main(int argc, char** argv) {
       Program::parse(argc, argv,
                      {.claim = "Trains a small convolutional network on FashionMNIST.",
                       .name = "quickstart",
-                      .epochs = 3});
+                      .epochs = 3,
+                      .select = ""});
   return examples::run(program, []<class T>(const Program& one) { return quickstart<T>(one); });
 }

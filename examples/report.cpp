@@ -5,8 +5,6 @@
 
 namespace tinynet::examples {
 
-extern const char* const git_revision;  // of the source tree; cmake/revision.cmake writes it
-
 void write_report(const Program& program, const ModelFacts& model, const Outcome& outcome) {
   double images = 0, steps_seconds = 0;
   for (const auto& epoch : outcome.history) {
@@ -15,13 +13,8 @@ void write_report(const Program& program, const ModelFacts& model, const Outcome
   }
   const auto milliseconds = [](double value) { return report::fixed(value, 2) + " ms"; };
   report::Run run{.title = program.name, .subtitle = program.claim};
-  const auto note = [&](const std::string& text) {
-    if (!text.empty()) run.warnings.push_back(text);
-  };
-  note(train::selection_note(outcome.selection));
+  run.warnings = outcome.warnings;
   if (outcome.tta) {
-    const auto plain = train::evaluate(outcome.test);
-    note(train::warn_if_worse("test-time augmentation", plain, *outcome.tta));
     run.headline.push_back({"with test-time augmentation",
                             report::percent(outcome.tta->accuracy, 2),
                             "the same images from several views"});
@@ -37,7 +30,7 @@ void write_report(const Program& program, const ModelFacts& model, const Outcome
   run.facts = {{"command", program.command},
                {"git revision", git_revision},
                {"data set", model.train_set.name()},
-               {"epochs", std::to_string(program.epochs)},
+               {"epochs", std::to_string(outcome.history.size())},
                {"batch size", std::to_string(program.batch_size)},
                {"precision", program.precision},
                {"kernels", kernels::path_name(kernels::path_limit())},

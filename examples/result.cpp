@@ -10,13 +10,35 @@
 
 namespace tinynet::examples {
 
-extern const char* const git_revision;  // of the source tree; cmake/revision.cmake writes it
-
 void write_text(const std::filesystem::path& path, const std::string& text) {
   io::AtomicFile file(path);
   file.write(std::as_bytes(std::span(text)));
   file.commit();
 }
+
+namespace {
+
+struct Goal {
+  std::string what;
+  double came, goal;
+  bool met;
+};
+
+std::vector<Goal> goals(const ModelFacts& model, const Outcome& outcome) {
+  if (!outcome.goals) return {};
+  const auto& goal = *outcome.goals;
+  const auto accuracy = train::evaluate(outcome.test).accuracy;
+  const auto below = [](const char* what, double came, double limit) {
+    return Goal{what, came, limit, came < limit};
+  };
+  return {
+      {"test accuracy, at least", accuracy, goal.accuracy, accuracy >= goal.accuracy},
+      below("parameters below, megabytes", static_cast<double>(model.bytes) / 1e6, goal.megabytes),
+      below("latency p50 below, milliseconds", model.latency.p50, goal.milliseconds),
+      below("latency p95 below, milliseconds", model.latency.p95, goal.milliseconds)};
+}
+
+}  // namespace
 
 void write_result(const Program& program, const ModelFacts& model, const Outcome& outcome) {
   double images = 0;
@@ -40,12 +62,13 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
       {"parameters", model.parameters},
       {"parameter_bytes", model.bytes},
       {"macs", model.layers.macs},
-      {"epochs", program.epochs},
+      {"epochs", outcome.history.size()},  // fewer than were asked for after early stopping
       {"selection", train::to_string(outcome.selection)},
       {"test_accuracy", test.accuracy},
       {"test_accuracy_low", test.low},
       {"test_accuracy_high", test.high},
       {"test_loss", test.loss},
+      {"calibration_error", train::calibration_error(outcome.test)},
       {"worst_class", {{"name", name_of(worst.label)}, {"accuracy", worst.accuracy()}}},
       {"train_accuracy", model.clean.accuracy},
       {"train_seconds", outcome.seconds},
@@ -58,6 +81,10 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
     if (one.total > 0) result["class_accuracy"][name_of(one.label)] = one.accuracy();
   }
   if (outcome.tta) result["test_accuracy_tta"] = outcome.tta->accuracy;
+  for (const auto& goal : goals(model, outcome)) {
+    result["goals"].push_back(
+        {{"what", goal.what}, {"goal", goal.goal}, {"came", goal.came}, {"met", goal.met}});
+  }
   write_text(program.out / "result.json", result.dump(2) + "\n");
 }
 
@@ -114,6 +141,10 @@ void write_results(const Program& program, const ModelFacts& model, const Outcom
   write_text(program.out / "history.csv", format_history(outcome.history));
   write_result(program, model, outcome);
   write_report(program, model, outcome);
+  for (const auto& goal : goals(model, outcome)) {
+    std::printf("%-32s %9.4f   %9.4f came   %s\n", goal.what.c_str(), goal.goal, goal.came,
+                goal.met ? "met" : "MISSED");
+  }
   std::printf("report: %s\n", (program.out / "report.html").c_str());
 }
 

@@ -21,8 +21,12 @@ struct Latency {
   double p50 = 0, p95 = 0;
 };
 
+/// Of the model as it would be served: batch normalisation folded, weights packed once.
 template <Scalar T, class Model>
-Latency measure_latency(Model& model, const Shape& image) {
+Latency measure_latency(const Model& trained, const Shape& image) {
+  auto model = nn::clone(trained);
+  nn::fold_batch_norm<T>(model, image);
+  nn::freeze<T>(model, {image});
   const Variable<T> x(Tensor<T>::zeros(image));
   std::vector<double> times;
   for (int i = 0; i < 110; ++i) {
@@ -35,6 +39,13 @@ Latency measure_latency(Model& model, const Shape& image) {
   return {times[times.size() / 2], times[times.size() * 95 / 100]};
 }
 
+/// What a model must come to. Each goal is printed, and stands in result.json.
+struct Goals {
+  double accuracy = 0;      // of the test images, a fraction
+  double megabytes = 0;     // of stored parameters
+  double milliseconds = 0;  // for one image
+};
+
 /// What a run came to.
 struct Outcome {
   train::Predictions test;  // of the model that was selected
@@ -42,6 +53,8 @@ struct Outcome {
   double seconds = 0;  // of training, evaluation excluded
   train::Selection selection = train::Selection::last;
   std::optional<train::Evaluation> tta = {};  // with test-time augmentation
+  std::optional<Goals> goals = {};
+  std::vector<std::string> warnings = {};  // for the reader of the report
 };
 
 /// What the result files say of model and data beside the predictions.
@@ -53,6 +66,8 @@ struct ModelFacts {
   data::Dataset train_set, test_set;
   data::LoaderOptions loading;  // of the training images
 };
+
+extern const char* const git_revision;  // of the source tree; cmake/revision.cmake writes it
 
 /// Writes a file whole or not at all.
 void write_text(const std::filesystem::path& path, const std::string& text);

@@ -23,6 +23,7 @@ struct Recipe {
   double ema_decay = 0;
   std::int64_t patience = 0;  // epochs without improvement after which training ends
   std::optional<train::TestTimeAugmentation> tta = {};
+  std::optional<Goals> goals = {};
 };
 
 /// What a training came to.
@@ -54,6 +55,7 @@ Trained train_and_test(const Program& program, Model& model,
       .batch_size = 500, .shuffle = false, .normalize = loading.normalize};
   const data::Loader<T> tests(recipe.test_set, in_order), judges(held_out, in_order);
 
+  train::note_slow_precision<T>();
   const auto total_steps = program.epochs * batches.batches();
   const auto schedule =
       recipe.schedule ? recipe.schedule(total_steps) : optim::constant(optimizer.lr().value());
@@ -77,20 +79,48 @@ Trained train_and_test(const Program& program, Model& model,
   if (program.resume) {
     at = checkpoint.load(program.checkpoint());
     history = parse_history(at.notes["history"]);
+    const auto planned = at.notes["planned_epochs"];
+    if (recipe.schedule && planned != std::to_string(program.epochs)) {
+      std::printf("begun for %s epochs: from here on learning rates are those of %lld\n",
+                  planned.c_str(), static_cast<long long>(program.epochs));
+    }
   }
-  const auto save = [&](std::int64_t epochs, std::int64_t batch) {
-    checkpoint.save(
-        program.checkpoint(),
-        {.epochs = epochs, .batches = batch, .notes = {{"history", format_history(history)}}});
+  const auto save = [&](std::int64_t epochs, std::int64_t batch, const train::History& unfinished) {
+    checkpoint.save(program.checkpoint(),
+                    {.epochs = epochs,
+                     .batches = batch,
+                     .notes = {{"history", format_history(history)},
+                               {"unfinished", format_history(unfinished)},
+                               {"planned_epochs", std::to_string(program.epochs)},
+                               {"command", program.command},
+                               {"git_revision", git_revision}}});
   };
+  // What an epoch that was broken off had come to.
+  auto unfinished = parse_history(at.notes["unfinished"]);
 
   const random::Key key = random::Key{program.seed}.fold("train");
   const train::Interrupt interrupt;
   train::Progress progress(program.epochs, batches.batches());
   auto profile = make_profile(program);
-  for (auto epoch = at.epochs; epoch < program.epochs; ++epoch) {
+  const bool ended = best && best->time_to_stop();  // before it was started again
+  for (auto epoch = at.epochs; epoch < program.epochs && !ended; ++epoch) {
     train::Mean loss_mean, accuracy;
     std::int64_t samples = 0;
+    double earlier_seconds = 0;
+    for (const auto& part : std::exchange(unfinished, {})) {
+      samples = part.samples;
+      earlier_seconds = part.seconds;
+      loss_mean.add(part.loss, static_cast<double>(samples));
+      accuracy.add(part.accuracy, static_cast<double>(samples));
+    }
+    const auto epoch_so_far = [&] {
+      return train::EpochResult{.epoch = epoch,
+                                .loss = loss_mean.value(),
+                                .accuracy = accuracy.value(),
+                                .lr = schedule(std::max<std::int64_t>(optimizer.steps() - 1, 0)).lr,
+                                .seconds = earlier_seconds + progress.seconds(),
+                                .samples = samples};
+    };
     progress.begin(epoch);
     profile.restart();
     for (const auto& batch : batches.epoch(epoch, std::exchange(at.batches, 0))) {
@@ -121,18 +151,13 @@ Trained train_and_test(const Program& program, Model& model,
       progress.step({{"loss", loss_mean.value()}, {"acc", accuracy.value()}});
       profile.end_step();
       if (interrupt.requested() && batch.index + 1 < batches.batches()) {
-        save(epoch, batch.index + 1);
+        save(epoch, batch.index + 1, {epoch_so_far()});
         std::printf("\nstopped in epoch %lld; --resume goes on\n",
                     static_cast<long long>(epoch + 1));
         return {train::Interrupt::exit_status, {}};
       }
     }
-    train::EpochResult result{.epoch = epoch,
-                              .loss = loss_mean.value(),
-                              .accuracy = accuracy.value(),
-                              .lr = schedule(std::max<std::int64_t>(optimizer.steps() - 1, 0)).lr,
-                              .seconds = progress.seconds(),
-                              .samples = samples};
+    auto result = epoch_so_far();
     bool stop = interrupt.requested();
     if (best) {
       std::optional<train::Ema::Swap> averaged;
@@ -144,7 +169,7 @@ Trained train_and_test(const Program& program, Model& model,
     if (result.validation) seen.push_back({"val_acc", result.validation->accuracy});
     progress.finish(seen);
     history.push_back(result);
-    save(epoch + 1, 0);
+    save(epoch + 1, 0, {});
     if (stop) break;
   }
   if (interrupt.requested() && std::ssize(history) < program.epochs) {
@@ -164,12 +189,18 @@ Trained train_and_test(const Program& program, Model& model,
   std::printf("test accuracy %s; worst class %s %.2f %%\n", to_string(test).c_str(),
               tests.dataset().classes().at(static_cast<std::size_t>(worst.label)).c_str(),
               100 * worst.accuracy());
-  const auto warn = [](const std::string& text) {
-    if (!text.empty()) std::printf("%s\n", text.c_str());
+  Outcome outcome{.test = predictions,
+                  .history = history,
+                  .seconds = history_seconds(history),
+                  .selection = selection,
+                  .goals = recipe.goals};
+  const auto warn = [&](const std::string& text) {
+    if (text.empty()) return;
+    std::printf("%s\n", text.c_str());
+    outcome.warnings.push_back(text);
   };
   warn(train::selection_note(selection));
   if (plain) warn(train::warn_if_worse("the average of the weights", *plain, test));
-  Outcome outcome{predictions, history, history_seconds(history), selection};
   if (recipe.tta) {
     outcome.tta = train::evaluate(model, tests, *recipe.tta);
     std::printf("with test-time augmentation %s\n", to_string(*outcome.tta).c_str());

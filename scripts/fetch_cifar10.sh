@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Fetches CIFAR-10 (binary version, 170 MB) from its own site, checks it and unpacks it into
 # FOLDER/cifar-10-batches-bin, where data::cifar10(FOLDER, ...) finds it.
-# Usage: [CIFAR10_URL=mirror] scripts/fetch_cifar10.sh [FOLDER]      FOLDER: data/cifar-10
+# Usage: [CIFAR10_URL=mirror] scripts/fetch_cifar10.sh [FOLDER]      FOLDER: data
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 url=${CIFAR10_URL:-https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz}
 sum=c32a1d4ab5d03f1284b67883e8d87530
-folder=${1:-data/cifar-10}
+folder=${1:-data}
 archive=$folder/cifar-10-binary.tar.gz
 
 intact() { echo "$sum  $archive" | md5sum --check --status 2> /dev/null; }

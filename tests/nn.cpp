@@ -345,7 +345,7 @@ TEST_SUITE("copies and moves") {
     train_once(model, sgd, x);
     CHECK(bits(model) != before);
     CHECK(bits(copy) == before);
-    auto second = nn::clone(model);  // from values in a flat buffer
+    auto second = nn::clone(std::as_const(model));  // from values in a flat buffer
     CHECK(bits(second) == bits(model));
     CHECK_FALSE(same(evaluate(second, x), evaluate(copy, x)));
   }

@@ -48,6 +48,27 @@ once half fashion_mnist_budget --network toy --precision float16
 once classes fashion_mnist_per_class --augment --schedule cosine
 once growing fashion_mnist_growing_batch train --n 3 --k 7
 
+# Members of an ensemble, its own result, and the seven runs of another grid.
+"$programs/fashion_mnist_v7" --data "$work/data" --out "$work/three" --network v5 --epochs 1 --ensemble 3 \
+  > "$work/log" 2>&1 || { cat "$work/log"; fail "an ensemble ended with an error"; }
+grep -q 'ensemble of 3: ' "$work/log" || { cat "$work/log"; fail "no line of the ensemble"; }
+grep -q '"ensemble": 3' "$work/three/result.json" || fail "the ensemble left no result"
+"$programs/fashion_mnist_growing_batch" train --grid --data "$work/data" --out "$work/seven" --limit-train 10 \
+  > "$work/log" 2>&1 || { cat "$work/log"; fail "the seven runs ended with an error"; }
+[ "$(grep -c '"compared_with"' "$work/seven/summary.json")" = 7 ] || fail "seven runs expected"
+printf 'ensemble, seven runs: ok\n'
+
+# Training ends where nothing gets better, and --resume does not begin it again; --profile has its table.
+for again in '' --resume; do
+  "$programs/fashion_mnist_budget" --network toy --data "$work/data" --out "$work/early" --epochs 40 \
+    --lr 1e-12 --select validation --patience 2 --schedule multi_step --profile $again > "$work/log" 2>&1 ||
+    { cat "$work/log"; fail "early stopping ended with an error"; }
+  grep -q '"epochs": 3,' "$work/early/result.json" || { cat "$work/log"; fail "three epochs expected"; }
+  grep -q '"what": "latency p95' "$work/early/result.json" || fail "no goals in result.json"
+done
+[ "$(grep -c 'Epoch ' "$work/log")" = 0 ] || { cat "$work/log"; fail "what had ended went on"; }
+printf 'early stopping: ok\n'
+
 # Several runs and their table; those that are finished are not trained again.
 for again in '' --resume; do
   "$programs/fashion_mnist_per_class" --data "$work/data" --out "$work/grid" --epochs 1 \
@@ -61,6 +82,16 @@ done
   > "$work/log" 2>&1 || { cat "$work/log"; fail "the nine runs ended with an error"; }
 [ "$(grep -c '"compared_with"' "$work/rows/summary.json")" = 9 ] || fail "nine runs expected"
 printf 'grids: ok\n'
+
+# CIFAR-10: files of the right size, black images, one class.
+mkdir "$work/cifar"
+printf '%s\n' airplane automobile bird cat deer dog frog horse ship truck > "$work/cifar/batches.meta.txt"
+for name in data_batch_{1,2,3,4,5} test_batch; do truncate -s 30730000 "$work/cifar/$name.bin"; done
+"$programs/cifar10_depthwise" --data "$work/cifar" --out "$work/depthwise" --epochs 1 --limit-train 100 \
+  --mix-up --cut-mix --ricap --shift-scale-rotate --brightness-contrast --hue-saturation --coarse-dropout \
+  --no-crop --no-flip > "$work/log" 2>&1 || { cat "$work/log"; fail "cifar10_depthwise ended with an error"; }
+grep -q '"parameters": 150690,' "$work/depthwise/result.json" || fail "150,690 parameters expected"
+printf 'cifar10_depthwise: ok\n'
 
 # A model is tested, and training begins where another ended.
 growing() {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <type_traits>
+#include <vector>
 
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 #include <tinynet/optim/one_cycle.hpp>
 #include <tinynet/optim/sgd.hpp>
 #include <tinynet/train/checkpoint.hpp>
+#include <tinynet/train/ema.hpp>
 
 /// A small training that tests of checkpoints break off and go on with.
 namespace tinynet::tests {
@@ -35,7 +38,7 @@ inline nn::Sequential<float> network(int width = 6) {
       nn::GlobalAveragePool<float>(), nn::Linear<float>({.in = width, .out = 3}));
 }
 
-/// A model and its optimizer, trained epoch by epoch with augmentation and dropout.
+/// A model, its optimizer and its average, trained epoch by epoch with augmentation and dropout.
 struct Run {
   static constexpr std::int64_t total_epochs = 4;
   nn::Sequential<float> model = network();
@@ -43,10 +46,13 @@ struct Run {
   data::Loader<float> loader{random_images(),
                              {.batch_size = 16, .augment = data::HorizontalFlip{}, .seed = 5}};
 
+  train::Ema ema;
   train::Checkpoint checkpoint{model};
 
-  Run() : optimizer(initialized(model), {.momentum = 0.9, .weight_decay = 1e-3}) {
-    checkpoint.add("optimizer", optimizer);
+  Run()
+      : optimizer(initialized(model), {.momentum = 0.9, .weight_decay = 1e-3}),
+        ema(model, {.decay = 0.9}) {
+    checkpoint.add("optimizer", optimizer).add("ema", ema);
   }
   static ParameterList<float> initialized(nn::Sequential<float>& model) {
     nn::initialize(model, 3);
@@ -65,6 +71,7 @@ struct Run {
         auto ctx = Context::training(tape, random::Key{7}.fold(step));
         ops::cross_entropy(model(batch.images, ctx), batch.labels, {}, ctx).backward();
         optimizer.step(schedule(optimizer.steps()));
+        ema.update(model);
         if (!after(epoch, batch.index)) return;
       }
     }
@@ -88,12 +95,25 @@ inline bool same_bits(Run& a, Run& b) {
       compare(*std::get<Tensor<float>*>(x), *std::get<Tensor<float>*>(y));
     }
   }
-  return same;
+  std::vector<Tensor<float>> averages;
+  const auto collect = [&](const std::string&, const auto& tensor) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(tensor)>, Tensor<float>>) {
+      averages.push_back(tensor);
+    }
+  };
+  a.ema.visit_state(collect);
+  const auto half = averages.size();
+  b.ema.visit_state(collect);
+  for (std::size_t i = 0; i < half; ++i) {
+    const auto x = averages[i].span(), y = averages[half + i].span();
+    same &= std::equal(x.begin(), x.end(), y.begin(), y.end());
+  }
+  return same && half > 0;
 }
 
 struct TemporaryFolder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() /
-                               ("tinynet_checkpoint_" + std::to_string(::getpid()));
+  std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("tinynet_checkpoint_" + std::to_string(::getpid()));
   TemporaryFolder() { std::filesystem::create_directories(path); }
   ~TemporaryFolder() { std::filesystem::remove_all(path); }
 };

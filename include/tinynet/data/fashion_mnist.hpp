@@ -34,9 +34,18 @@ inline Dataset fashion_mnist(const std::filesystem::path& folder, Split split) {
   const std::string prefix = split == Split::train ? "train" : "t10k";
   const auto images = detail::find_idx(folder, prefix + "-images-idx3-ubyte");
   const auto labels = detail::find_idx(folder, prefix + "-labels-idx1-ubyte");
-  return read_idx_dataset("FashionMNIST", images, labels,
-                          {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt",
-                           "Sneaker", "Bag", "Ankle boot"});
+  auto dataset = read_idx_dataset("FashionMNIST", images, labels,
+                                  {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal",
+                                   "Shirt", "Sneaker", "Bag", "Ankle boot"});
+  const Shape expected{28, 28, 1};
+  if (dataset.image_shape() != expected) {
+    throw DataError(Message("fashion_mnist", "images of another size")
+                        .fact("file", images.string())
+                        .fact("expected", expected)
+                        .fact("came", dataset.image_shape())
+                        .hint("read other data sets in IDX files by read_idx_dataset"));
+  }
+  return dataset;
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::data

@@ -70,9 +70,10 @@ Model remake(const Model& model) {
 /// A second model with the same values and storage of its own. Layers are move-only, so that a copy
 /// of megabytes is always visible.
 template <class Model>
-Model clone(Model& model) {
+Model clone(const Model& model) {
   auto copy = remake(model);
-  if constexpr (HasMembers<Model>) copy_values(model, copy);
+  // `members` is not const, for it shows what may be changed; nothing is changed here.
+  if constexpr (HasMembers<Model>) copy_values(const_cast<Model&>(model), copy);
   return copy;
 }
 

@@ -31,7 +31,7 @@ class EarlyStopping {
     const auto patience = static_cast<double>(options.patience);
     require_setting(patience >= 1, "EarlyStopping", "patience", patience, "1 or more");
     require_setting(options.min_delta >= 0, "EarlyStopping", "min_delta", options.min_delta,
-                           "0 or more");
+                    "0 or more");
     constexpr double infinity = std::numeric_limits<double>::infinity();
     *best_.data() = options.goal == optim::Goal::minimize ? infinity : -infinity;
   }
@@ -57,8 +57,11 @@ class EarlyStopping {
       *best_update_.data() = updates_.item();
     }
     ++*updates_.data();
-    return updates_.item() - 1 - best_update() >= options_.patience;
+    return time_to_stop();
   }
+
+  /// Whether there was no improvement for too long: what the last `update` returned.
+  bool time_to_stop() const { return updates_.item() - 1 - best_update() >= options_.patience; }
 
   /// Gives the model the weights of its best update. Throws StateError if there was none.
   void restore_best(const nn::Members& model) {

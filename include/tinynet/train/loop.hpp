@@ -40,13 +40,11 @@ struct FitOptions {
   const data::Loader<T>* clean_training = nullptr;
   std::uint64_t seed = 1;  // of dropout and what else a forward pass draws
   bool check_nan = true;   // a NaN loss names the layer it comes from
-  std::function<bool(const StepResult&)> on_step = {};    // after an update; false ends the training
+  std::function<bool(const StepResult&)> on_step = {};  // after an update; false ends the training
   std::function<bool(const EpochResult&)> on_epoch = {};  // false ends the training
-  StepObserver* watch = nullptr;  // a train::Profile, say
+  StepObserver* watch = nullptr;                          // a train::Profile, say
   ProgressOutput progress = ProgressOutput::to(stdout);
 };
-
-namespace detail {
 
 /// Says once what makes a 16-bit network slower than it might be.
 template <Scalar T>
@@ -54,13 +52,12 @@ void note_slow_precision() {
   if constexpr (is_any_of<T, bfloat16, float16>) {
     if (cpu().amx_bf16) return;
     const bool dots = is_any_of<T, bfloat16> && cpu().fast_bf16_dots;
-    trace(std::string(type_name<T>()) + " without AMX (" + cpu().amx_refusal + "): products run in " +
+    trace(std::string(type_name<T>()) + " without AMX (" + cpu().amx_refusal +
+          "): products run in " +
           (dots ? "AVX512-BF16, at up to twice the speed of float"
                 : "fp32, do not expect more speed than from float"));
   }
 }
-
-}  // namespace detail
 
 /// The training loop in one function: cross-entropy, one optimizer step a batch, an evaluation
 /// after each epoch where there is a validation loader.
@@ -81,7 +78,7 @@ void note_slow_precision() {
 template <class Model, class P, Scalar T>
 History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>& loader,
             const FitOptions<T>& options = {}) {
-  detail::note_slow_precision<T>();
+  note_slow_precision<T>();
   Progress progress(options.epochs, loader.batches(), options.progress);
   History history;
   for (auto epoch = options.first_epoch; epoch < options.epochs; ++epoch) {
