@@ -49,7 +49,12 @@ benchmark::internal::Benchmark* add(const std::string& name, F f) {
 }
 
 void add_products();   // convolutions, matrix products: kernels by themselves, each pass
-void add_ops();        // the other ops and the optimizers on sizes that training meets
+// What lies between the products, against the speed of memory: each kernel by itself.
+void add_elementwise_passes();
+void add_norm_passes();
+void add_pool_passes();
+void add_layout_passes();
+void add_updates();    // the optimizers
 void add_case_list();  // every case of tests/cases.hpp, forward and backward
 
 }  // namespace tinynet::benchmarks

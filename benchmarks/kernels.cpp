@@ -1,4 +1,4 @@
-// Kernels and ops at the shapes of training, and every case of the tests' list, timed the Google
+// Kernels at the shapes of training, and every case of the tests' list, timed the Google
 // Benchmark way: FLOP/s, GB/s, and shares of the peaks that this run measured at its start.
 // Run: ./kernels --benchmark_filter=conv2d
 #include <cstdio>
@@ -26,7 +26,11 @@ int main(int argc, char** argv) {
   benchmark::AddCustomContext("peak GB/s, copied (%copy)", giga(peaks.copy_bytes));
   benchmark::AddCustomContext("peak GB/s, read", giga(peaks.read_bytes));
   benchmarks::add_products();
-  benchmarks::add_ops();
+  benchmarks::add_elementwise_passes();
+  benchmarks::add_norm_passes();
+  benchmarks::add_pool_passes();
+  benchmarks::add_layout_passes();
+  benchmarks::add_updates();
   benchmarks::add_case_list();
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
