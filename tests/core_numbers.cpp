@@ -316,3 +316,29 @@ TEST_CASE_TEMPLATE("selection, extremes and sums, lane by lane", A, float, doubl
   check(simd::min(x, y), [](A p, A q) { return simd::min(p, q); });
   CHECK(simd::sum<A>(x) == total);
 }
+
+TEST_CASE("exp of registers") {
+  constexpr auto width = simd::width<float>;
+  const auto check = [](float x) {
+    float out[width];
+    simd::store(out, simd::exp(simd::batch<float>(x)));
+    const double exact = std::exp(double{x});
+    const float nearest = static_cast<float>(exact);
+    if (std::isnan(x)) {
+      CHECK(std::isnan(out[0]));
+    } else if (exact < double{std::numeric_limits<float>::min()}) {
+      CHECK(out[0] >= 0);  // subnormal results may be zero
+      CHECK(double{out[0]} <= double{std::numeric_limits<float>::min()});
+    } else if (std::isinf(nearest)) {
+      CHECK(out[0] == infinity);
+    } else {
+      CAPTURE(x);
+      CHECK(std::abs(out[0] / exact - 1) <= 2 * double{std::numeric_limits<float>::epsilon()});
+    }
+  };
+  for (float x = -104; x < 90; x += 0.0137f) check(x);
+  for (const float x : {0.0f, -0.0f, 1e-40f, -87.3365f, -87.3366f, 88.7f, 88.8f, 1e30f, -1e30f,
+                        infinity, -infinity, std::numeric_limits<float>::quiet_NaN()}) {
+    check(x);
+  }
+}

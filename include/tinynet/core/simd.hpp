@@ -48,9 +48,35 @@ X within_long(const X& x, F f) {
 }
 }  // namespace detail
 
+#if defined(__AVX512F__)
+namespace detail {
+/// exp(x) by the polynomial of Cephes' expf. `scalef` overflows by itself, and where the result would
+/// be subnormal it is zero, as in xsimd's: 16 instructions instead of its 30.
+inline __m512 exp(__m512 x) {
+  const auto normal = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-87.33654f), _CMP_NLT_UQ);
+  x = _mm512_min_ps(_mm512_set1_ps(89.0f), x);  // in this order NaN passes
+  const auto n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)),
+                                      _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  auto r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
+  r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
+  auto p = _mm512_set1_ps(1.9875691500e-4f);
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3981999507e-3f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(8.3334519073e-3f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.1665795894e-2f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.6666665459e-1f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.0000001201e-1f));
+  p = _mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r);
+  return _mm512_maskz_scalef_ps(normal, _mm512_add_ps(p, _mm512_set1_ps(1.0f)), n);
+}
+}  // namespace detail
+#endif
+
 // clang-format off
 template <class X> X exp(const X& x) {
   if constexpr (is_scalar<X>) return std::exp(x);
+#if defined(__AVX512F__)
+  else if constexpr (std::is_same_v<X, batch<float>>) return detail::exp(x);
+#endif
   else return detail::within_long(x, [](const X& some) { return xsimd::exp(some); });
 }
 template <class X> X log(const X& x)   { if constexpr (is_scalar<X>) return std::log(x);  else return xsimd::log(x); }
@@ -99,6 +125,19 @@ A sum(const batch<A>& x) {
   return xsimd::hadd(x);
 }
 
+/// The largest of all lanes, none of which is NaN.
+template <class A>
+A largest(const batch<A>& x) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<A, float>) return _mm512_reduce_max_ps(x);
+#endif
+  alignas(64) A lane[width<A>];
+  x.store_aligned(lane);
+  A most = lane[0];
+  for (std::int64_t i = 1; i < width<A>; ++i) most = lane[i] > most ? lane[i] : most;
+  return most;
+}
+
 namespace detail {
 
 // The conversions below exist because xsimd 8.1 widens 16-bit integers through the stack, which made
@@ -121,18 +160,28 @@ inline batch<float> widen(const bfloat16* p) {
 #endif
 }
 
-inline void narrow(bfloat16* p, const batch<float>& x) {
+#if defined(__AVX512F__)
+inline __m256i narrowed(const bfloat16*, __m512 x) {
 #if defined(__AVX512BF16__)
   const auto half = _mm512_cvtneps_pbh(x);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<const __m256i&>(half));
-#elif defined(__AVX512F__)
+  return reinterpret_cast<const __m256i&>(half);
+#else
   const auto u = _mm512_castps_si512(x);
   const auto odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
   const auto rounded = _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
   const auto nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
   const auto kept = _mm512_mask_or_epi32(rounded, nan, u, _mm512_set1_epi32(0x400000));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
-                      _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16));
+#endif
+}
+inline __m256i narrowed(const float16*, __m512 x) {
+  return _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+#endif
+
+inline void narrow(bfloat16* p, const batch<float>& x) {
+#if defined(__AVX512F__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrowed(p, x));
 #elif defined(__AVX2__)
   const auto u = _mm256_castps_si256(x);
   const auto odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
@@ -163,8 +212,7 @@ inline batch<float> widen(const float16* p) {
 
 inline void narrow(float16* p, const batch<float>& x) {
 #if defined(__AVX512F__)
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
-                      _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrowed(p, x));
 #elif defined(__AVX__) && defined(__F16C__)
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 #else
@@ -200,10 +248,7 @@ inline void store_first(double* p, const batch<double>& x, std::int64_t n) {
 }
 template <class T>
 void store_first(T* p, const batch<float>& x, std::int64_t n) {
-  alignas(32) T half[16];
-  narrow(half, x);
-  _mm256_mask_storeu_epi16(p, first_lanes(n),
-                           _mm256_load_si256(reinterpret_cast<const __m256i*>(half)));
+  _mm256_mask_storeu_epi16(p, first_lanes(n), narrowed(p, x));
 }
 #endif
 

@@ -90,18 +90,22 @@ template <Scalar T, class F>
 void cross_entropy_rows(std::span<accumulate_t<T>> losses, std::span<accumulate_t<T>> probabilities,
                         std::span<const T> logits, std::int64_t k, const F& loss) {
   using A = accumulate_t<T>;
-  parallel_ranges(std::ssize(losses), grain_rows(k), [&](Range rows) {
+  const auto beyond = beyond_row<A>(k);
+  parallel_ranges(std::ssize(losses), grain_rows(k), [&](Range unit) {
     Scratch scratch;
-    A* z = scratch.take<A>(padded<A>(k)).data();
+    A* block = scratch.take<A>(rows_at_once<A>(k) * padded<A>(k)).data();
     A* e = scratch.take<A>(padded<A>(k)).data();
-    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-      shift_row(z, logits.data() + row * k, k);
-      const A total = exp_row(e, z, k);
-      for_lanes<A>(k, [&](std::int64_t j, auto lanes) {
-        lanes.store(probabilities.data() + row * k + j, simd::load(e + j) * (1 / total));
-      });
-      losses[row] = loss(row, z, std::log(total));
-    }
+    for_rows_at_once<A>(unit, k, [&](Range rows) {
+      shift_rows(block, logits.data(), rows, k, beyond);
+      const A* z = block;
+      for (auto row = rows.begin; row < rows.end; ++row, z += padded<A>(k)) {
+        const A total = exp_row(e, z, k), scale = 1 / total;
+        for_lanes<A>(k, [&](std::int64_t j, auto lanes) {
+          lanes.store(probabilities.data() + row * k + j, simd::load(e + j) * scale);
+        });
+        losses[row] = loss(row, z, std::log(total));
+      }
+    });
   });
 }
 
