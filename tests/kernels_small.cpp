@@ -343,6 +343,23 @@ TEST_CASE("batch norm statistics survive a mean far from zero") {
   }
 }
 
+TEST_CASE("batch norm statistics survive rows that lie elsewhere than those before") {
+  const int64_t c = 17, rows = 40'000;
+  auto x = values<float>(rows * c, 13);
+  for (int64_t row = rows / 2; row < rows; ++row) {
+    for (int64_t ch = 0; ch < c; ++ch) x[row * c + ch] += 1e3f;
+  }
+  std::vector<float> mean(c), variance(c);
+  kernels::batch_norm_statistics<float>(mean, variance, x, c);
+  for (int64_t ch = 0; ch < c; ++ch) {
+    double m = 0, v = 0;
+    for (int64_t row = 0; row < rows; ++row) m += x[row * c + ch] / double(rows);
+    for (int64_t row = 0; row < rows; ++row) v += std::pow(x[row * c + ch] - m, 2) / double(rows);
+    CHECK(std::abs(mean[ch] / m - 1) < 1e-6);
+    CHECK(std::abs(variance[ch] / v - 1) < 1e-5);
+  }
+}
+
 namespace {
 
 template <class F>
@@ -670,6 +687,20 @@ TEST_CASE("optimizer updates follow PyTorch's formulas") {
     d += 0.9 * pb;
     pw += -0.1 * d;
     CHECK(w[0] == doctest::Approx(pw).epsilon(1e-14));
+  }
+}
+
+TEST_CASE("random words of many counters at once") {
+  constexpr auto count = kernels::vectors::philox_blocks;
+  for (const std::uint64_t counter : {0ull, 12345ull, (1ull << 32) - 3, ~0ull - 1}) {
+    for (const std::uint64_t seed : {0ull, 1ull, 0x9876543210fedcbaull}) {
+      std::uint32_t words[4 * count];
+      kernels::vectors::philox(words, {seed}, counter);
+      for (std::int64_t i = 0; i < count; ++i) {
+        const auto block = random::block({seed}, counter + static_cast<std::uint64_t>(i));
+        for (std::size_t q = 0; q < 4; ++q) CHECK(words[4 * i + std::int64_t(q)] == block[q]);
+      }
+    }
   }
 }
 

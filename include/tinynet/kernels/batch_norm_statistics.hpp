@@ -31,10 +31,11 @@ void batch_norm_statistics(std::span<param_t<T>> mean, std::span<param_t<T>> var
 
 namespace vectors {
 
-/// Mean and sum of squared deviations of the rows of `unit`, for each channel. A block of rows that
-/// stays in the first-level cache is read twice: its rounded mean first, then the deviations from
-/// it, which are small however large the mean is. Blocks are joined by the formula of Chan, Golub
-/// and LeVeque (1979), in double.
+/// Mean and sum of squared deviations of the rows of `unit`, for each channel. Deviations of a block
+/// of rows are those from the mean of all rows before it (of the first block, which stays in L1: from
+/// its own), so that they are small however large the mean is: where a block lies elsewhere, what
+/// rounding takes from its sum of squares is as small beside the distance squared, which the result
+/// holds. Blocks are joined by the formula of Chan, Golub and LeVeque (1979), in double.
 template <Scalar T>
 void channel_moments(double* mean, double* deviation, const T* x, Range unit, std::int64_t c) {
   using A = accumulate_t<T>;
@@ -47,11 +48,15 @@ void channel_moments(double* mean, double* deviation, const T* x, Range unit, st
   const std::int64_t step = cached_rows<T>(c);
   for (std::int64_t begin = unit.begin; begin < unit.end; begin += step) {
     const Range block{begin, std::min(begin + step, unit.end)};
-    column_sums<A, 1>({center}, block, c, [&](std::int64_t row, std::int64_t ch, auto lanes) {
-      return std::array{lanes.load(x + row * c + ch)};
-    });
-    const A inverse_rows = A(1) / static_cast<A>(block.size());
-    for (std::int64_t ch = 0; ch < c; ++ch) center[ch] *= inverse_rows;
+    if (begin == unit.begin) {
+      column_sums<A, 1>({center}, block, c, [&](std::int64_t row, std::int64_t ch, auto lanes) {
+        return std::array{lanes.load(x + row * c + ch)};
+      });
+      const A inverse_rows = A(1) / static_cast<A>(block.size());
+      for (std::int64_t ch = 0; ch < c; ++ch) center[ch] *= inverse_rows;
+    } else {
+      for (std::int64_t ch = 0; ch < c; ++ch) center[ch] = static_cast<A>(mean[ch]);
+    }
     column_sums<A, 2>({first, second}, block, c,
                       [&](std::int64_t row, std::int64_t ch, auto lanes) {
                         const auto d = lanes.load(x + row * c + ch) - lanes.load(center + ch);
@@ -60,7 +65,7 @@ void channel_moments(double* mean, double* deviation, const T* x, Range unit, st
     const double before = double(block.begin - unit.begin), rows = double(block.size());
     const double share = rows / (before + rows), weight = before * share, each = 1 / rows;
     for (std::int64_t ch = 0; ch < c; ++ch) {
-      const double offset = first[ch] * each;  // what rounding took from the block's mean
+      const double offset = first[ch] * each;
       const double delta = center[ch] + offset - mean[ch];
       mean[ch] += delta * share;
       deviation[ch] += second[ch] - first[ch] * offset + delta * delta * weight;
