@@ -122,12 +122,14 @@ void avg_pool2d_backward(std::span<T> dx, Store store, std::span<const T> dy,
                          const Pool2dGeometry& g) {
   using A = accumulate_t<T>;
   const A scale = A(1) / static_cast<A>(g.kernel * g.kernel);
+  Scratch scratch;
+  const Range* columns = outputs_covering_columns(g, scratch);
   parallel_ranges(g.n * g.h, grain_rows(g.w * g.c), [&](Range rows) {
     for (std::int64_t row = rows.begin; row < rows.end; ++row) {
       const std::int64_t n = row / g.h;
       const Range oh = outputs_covering(row % g.h, g.oh, g);
       for (std::int64_t iw = 0; iw < g.w; ++iw) {
-        const Range ow = outputs_covering(iw, g.ow, g);
+        const Range ow = columns[iw];
         for_lanes<A>(g.c, [&](std::int64_t ch, auto lanes) {
           simd::batch<A> total(A(0));
           for (std::int64_t i = oh.begin; i < oh.end; ++i) {
@@ -169,11 +171,16 @@ void global_average_pool_backward(std::span<T> dx, Store store, std::span<const 
   using A = accumulate_t<T>;
   const A scale = A(1) / static_cast<A>(pixels);
   parallel_ranges(std::ssize(dx) / c, grain_rows(c), [&](Range rows) {
-    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-      const T* gradient = dy.data() + row / pixels * c;
-      for_lanes<A>(c, [&](std::int64_t ch, auto lanes) {
-        put(dx.data() + row * c + ch, lanes.load(gradient + ch) * scale, store, lanes);
-      });
+    while (rows.begin < rows.end) {  // an image at a time: one division for all of its rows
+      const std::int64_t image = rows.begin / pixels,
+                         end = std::min(rows.end, (image + 1) * pixels);
+      const T* gradient = dy.data() + image * c;
+      for (std::int64_t row = rows.begin; row < end; ++row) {
+        for_lanes<A>(c, [&](std::int64_t ch, auto lanes) {
+          put(dx.data() + row * c + ch, lanes.load(gradient + ch) * scale, store, lanes);
+        });
+      }
+      rows.begin = end;
     }
   });
 }

@@ -33,9 +33,13 @@ void take_columns(std::span<T> narrow, Store store, std::int64_t narrow_columns,
     for (auto r = range.begin; r < range.end; ++r) {
       const T* from = wide.data() + r * wide_columns + at;
       T* to = narrow.data() + r * narrow_columns;
-      for (std::int64_t i = 0; i < narrow_columns; ++i) {
-        to[i] = store == Store::add ? static_cast<T>(A(to[i]) + A(from[i])) : from[i];
+      if (store == Store::overwrite) {
+        std::copy_n(from, narrow_columns, to);
+        continue;
       }
+      for_lanes<A>(narrow_columns, [&](std::int64_t i, auto lanes) {
+        lanes.store(to + i, lanes.load(to + i) + lanes.load(from + i));
+      });
     }
   });
 }

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include <tinynet/core/scratch.hpp>
+#include <tinynet/core/transpose.hpp>
 #include <tinynet/kernels/elementwise.hpp>
 #include <tinynet/kernels/loops.hpp>
 
@@ -44,36 +45,102 @@ void normalise(std::span<T> y, std::span<const std::uint8_t> x, std::span<const 
 
 namespace vectors {
 
-/// In squares of a cache line each way, so that both sides move whole lines.
+/// Sides of the squares that registers turn; 0: none for elements of this size.
+template <class U>
+inline constexpr std::int64_t register_side =
+#if defined(__AVX512F__)
+    sizeof(U) == 2 ? 16 :
+#endif
+    sizeof(U) == 4 ? simd::width<float> : 0;
+
+/// to[col * to_row + row] = from[row * from_row + col] for a square of `register_side`.
+template <class U>
+void transpose_square(U* to, std::int64_t to_row, const U* from, std::int64_t from_row) {
+  constexpr auto side = register_side<U>;
+  simd::batch<float> square[side];
+  for (std::int64_t i = 0; i < side; ++i) {
+    if constexpr (sizeof(U) == 4) {
+      square[i] = simd::load(reinterpret_cast<const float*>(from + i * from_row));
+    } else {
+#if defined(__AVX512F__)
+      const auto* p = reinterpret_cast<const __m256i*>(from + i * from_row);
+      square[i] = _mm512_castsi512_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)));
+#endif
+    }
+  }
+  simd::transpose(square);
+  for (std::int64_t i = 0; i < side; ++i) {
+    if constexpr (sizeof(U) == 4) {
+      simd::store(reinterpret_cast<float*>(to + i * to_row), square[i]);
+    } else {
+#if defined(__AVX512F__)
+      auto* p = reinterpret_cast<__m256i*>(to + i * to_row);
+      _mm256_storeu_si256(p, _mm512_cvtepi32_epi16(_mm512_castps_si512(square[i])));
+#endif
+    }
+  }
+}
+
+/// The same for any rectangle: squares, and element by element what is left beside and below them.
+template <class U>
+void transpose_part(U* to, std::int64_t to_row, const U* from, std::int64_t from_row,
+                    std::int64_t rows, std::int64_t cols) {
+  std::int64_t whole_rows = 0, whole_cols = 0;
+  if constexpr (constexpr auto side = register_side<U>; side > 0) {
+    whole_rows = rows / side * side, whole_cols = cols / side * side;
+    for (std::int64_t row = 0; row < whole_rows; row += side) {
+      for (std::int64_t col = 0; col < whole_cols; col += side) {
+        transpose_square(to + col * to_row + row, to_row, from + row * from_row + col, from_row);
+      }
+    }
+  }
+  const auto rest = [=](Range of_rows, Range of_cols) {
+    const auto move = [=](std::int64_t row, std::int64_t col) {
+      to[col * to_row + row] = from[row * from_row + col];
+    };
+    // The longer loop inside: of three channels it would end before it got going.
+    if (of_rows.size() < of_cols.size()) {
+      for (auto row = of_rows.begin; row < of_rows.end; ++row) {
+        for (auto col = of_cols.begin; col < of_cols.end; ++col) move(row, col);
+      }
+    } else {
+      for (auto col = of_cols.begin; col < of_cols.end; ++col) {
+        for (auto row = of_rows.begin; row < of_rows.end; ++row) move(row, col);
+      }
+    }
+  };
+  rest({0, whole_rows}, {whole_cols, cols});
+  rest({whole_rows, rows}, {0, cols});
+}
+
+/// In parts that are a cache line wide each way, so that both sides move whole lines, and longer
+/// where there are fewer columns.
 template <class U>
 void transpose(U* dst, const U* src, std::int64_t n, std::int64_t rows, std::int64_t cols) {
-  constexpr auto side = std::max<std::int64_t>(1, 64 / static_cast<std::int64_t>(sizeof(U)));
-  const std::int64_t strips = (cols + side - 1) / side;  // columns of src, rows of dst
-  parallel_ranges(n * strips, grain_rows(rows * side), [&](Range units) {
+  constexpr auto line = std::max<std::int64_t>(16, 64 / static_cast<std::int64_t>(sizeof(U)));
+  const auto width = rows < line ? 16 * line : line;  // columns of src, rows of dst
+  const std::int64_t strips = pieces(cols, width);
+  parallel_ranges(n * strips, grain_rows(rows * width), [&](Range units) {
     for (std::int64_t unit = units.begin; unit < units.end; ++unit) {
-      const std::int64_t first_col = unit % strips * side;
-      const std::int64_t end_col = std::min(first_col + side, cols);
-      const U* from = src + unit / strips * rows * cols;
-      U* to = dst + unit / strips * rows * cols;
-      for (std::int64_t first_row = 0; first_row < rows; first_row += side) {
-        const std::int64_t end_row = std::min(first_row + side, rows);
-        for (std::int64_t col = first_col; col < end_col; ++col) {
-          for (std::int64_t row = first_row; row < end_row; ++row) {
-            to[col * rows + row] = from[row * cols + col];
-          }
-        }
+      const std::int64_t col = unit % strips * width, end_col = std::min(col + width, cols);
+      const U* from = src + unit / strips * rows * cols + col;
+      U* to = dst + (unit / strips * cols + col) * rows;
+      for (std::int64_t row = 0; row < rows; row += line) {
+        transpose_part(to + row, rows, from + row * cols, cols, std::min(line, rows - row),
+                       end_col - col);
       }
     }
   });
 }
 
-/// `c` registers hold a whole number of pixels: over them the channel of each lane repeats.
+/// Some registers hold a whole number of pixels: over them the channel of each lane repeats. At least
+/// eight, so that a loop over one channel is not cut at every register.
 template <Scalar T>
 void normalise(std::span<T> y, std::span<const std::uint8_t> x, std::span<const param_t<T>> mean,
                std::span<const param_t<T>> std, std::int64_t c) {
   using A = accumulate_t<T>;
   constexpr auto w = simd::width<A>;
-  const std::int64_t period = c * w;
+  const std::int64_t period = round_up(8, c) * w;
   Scratch scratch;
   A* scale = scratch.take<A>(period).data();
   A* shift = scratch.take<A>(period).data();

@@ -138,12 +138,14 @@ void max_pool2d_backward(std::span<T> dx, Store store, std::span<const T> dy,
                          std::span<const std::uint16_t> argmax, const Pool2dGeometry& g) {
   using A = accumulate_t<T>;
   using V = simd::batch<A>;
+  Scratch scratch;
+  const Range* columns = outputs_covering_columns(g, scratch);
   parallel_ranges(g.n * g.h, grain_rows(g.w * g.c), [&](Range rows) {
     for (std::int64_t row = rows.begin; row < rows.end; ++row) {
       const std::int64_t n = row / g.h, ih = row % g.h;
       const Range oh = outputs_covering(ih, g.oh, g);
       for (std::int64_t iw = 0; iw < g.w; ++iw) {
-        const Range ow = outputs_covering(iw, g.ow, g);
+        const Range ow = columns[iw];
         for_lanes<A>(g.c, [&](std::int64_t ch, auto lanes) {
           V total(A(0));
           for (std::int64_t i = oh.begin; i < oh.end; ++i) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <tinynet/core/parallel.hpp>
+#include <tinynet/core/scratch.hpp>
 
 /// What max and average pooling share: the geometry of a window that slides over an image.
 namespace tinynet::inline TINYNET_ABI::kernels {
@@ -31,6 +32,13 @@ constexpr Range outputs_covering(std::int64_t i, std::int64_t outputs, const Poo
   const std::int64_t first = last - g.kernel + 1;  // its last tap
   return {first <= 0 ? 0 : (first + g.stride - 1) / g.stride,
           std::min(outputs, last / g.stride + 1)};
+}
+
+/// The same for each column of an input: two divisions a pixel took longer than its gradient.
+inline const Range* outputs_covering_columns(const Pool2dGeometry& g, Scratch& scratch) {
+  const auto columns = scratch.take<Range>(g.w);
+  for (std::int64_t w = 0; w < g.w; ++w) columns[w] = outputs_covering(w, g.ow, g);
+  return columns.data();
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

@@ -19,10 +19,13 @@ struct ScaleChannelsGeometry {
 
 namespace reference {
 
-/// One row of channels: y (+)= a * b.
+/// Rows of channels: y (+)= a * b.
 template <Scalar T>
-void multiply_row(T* y, Store store, const T* a, const param_t<T>* b, std::int64_t c) {
-  for (std::int64_t i = 0; i < c; ++i) put(y[i], static_cast<accumulate_t<T>>(a[i]) * b[i], store);
+void multiply_rows(T* y, Store store, const T* a, const param_t<T>* b, std::int64_t rows,
+                   std::int64_t c) {
+  for (std::int64_t i = 0; i < rows * c; ++i) {
+    put(y[i], static_cast<accumulate_t<T>>(a[i]) * b[i % c], store);
+  }
 }
 
 /// One row of channels: sums += a * b.
@@ -37,10 +40,13 @@ void add_products(param_t<T>* sums, const T* a, const T* b, std::int64_t c) {
 namespace vectors {
 
 template <Scalar T>
-void multiply_row(T* y, Store store, const T* a, const param_t<T>* b, std::int64_t c) {
-  for_lanes<accumulate_t<T>>(c, [&](std::int64_t i, auto lanes) {
-    put(y + i, lanes.load(a + i) * lanes.load(b + i), store, lanes);
-  });
+void multiply_rows(T* y, Store store, const T* a, const param_t<T>* b, std::int64_t rows,
+                   std::int64_t c) {
+  for (; rows > 0; --rows, y += c, a += c) {
+    for_lanes<accumulate_t<T>>(c, [=](std::int64_t i, auto lanes) {
+      put(y + i, lanes.load(a + i) * lanes.load(b + i), store, lanes);
+    });
+  }
 }
 
 template <Scalar T>
@@ -56,13 +62,11 @@ void add_products(param_t<T>* sums, const T* a, const T* b, std::int64_t c) {
 template <Scalar T>
 void scale_channels(std::span<T> y, Store store, std::span<const T> x,
                     std::span<const param_t<T>> gate, const ScaleChannelsGeometry& g) {
-  const auto row =
-      simd_or_reference("scale_channels", vectors::multiply_row<T>, reference::multiply_row<T>);
+  const auto multiply =
+      simd_or_reference("scale_channels", vectors::multiply_rows<T>, reference::multiply_rows<T>);
   parallel_for(g.n, Cost::of_elements(std::ssize(x)), [&](std::int64_t n) {
-    for (std::int64_t p = 0; p < g.pixels; ++p) {
-      const auto at = (n * g.pixels + p) * g.c;
-      row(y.data() + at, store, x.data() + at, gate.data() + n * g.c, g.c);
-    }
+    const auto at = n * g.pixels * g.c;
+    multiply(y.data() + at, store, x.data() + at, gate.data() + n * g.c, g.pixels, g.c);
   });
 }
 
