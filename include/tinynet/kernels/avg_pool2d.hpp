@@ -116,31 +116,13 @@ void avg_pool2d_forward(std::span<T> y, std::span<const T> x, const Pool2dGeomet
   });
 }
 
-/// Gathers, as the gradient of max pooling does: every element is written once.
 template <Scalar T>
 void avg_pool2d_backward(std::span<T> dx, Store store, std::span<const T> dy,
                          const Pool2dGeometry& g) {
   using A = accumulate_t<T>;
   const A scale = A(1) / static_cast<A>(g.kernel * g.kernel);
-  Scratch scratch;
-  const Range* columns = outputs_covering_columns(g, scratch);
-  parallel_ranges(g.n * g.h, grain_rows(g.w * g.c), [&](Range rows) {
-    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-      const std::int64_t n = row / g.h;
-      const Range oh = outputs_covering(row % g.h, g.oh, g);
-      for (std::int64_t iw = 0; iw < g.w; ++iw) {
-        const Range ow = columns[iw];
-        for_lanes<A>(g.c, [&](std::int64_t ch, auto lanes) {
-          simd::batch<A> total(A(0));
-          for (std::int64_t i = oh.begin; i < oh.end; ++i) {
-            for (std::int64_t j = ow.begin; j < ow.end; ++j) {
-              total += lanes.load(dy.data() + ((n * g.oh + i) * g.ow + j) * g.c + ch);
-            }
-          }
-          put(dx.data() + (row * g.w + iw) * g.c + ch, total * scale, store, lanes);
-        });
-      }
-    }
+  pool2d_gather(dx, store, scale, g, [&](std::int64_t out, std::int64_t, auto lanes) {
+    return lanes.load(dy.data() + out);
   });
 }
 

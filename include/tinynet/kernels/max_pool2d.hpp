@@ -131,37 +131,14 @@ void max_pool2d_forward(std::span<T> y, std::span<std::uint16_t> argmax, std::sp
   }
 }
 
-/// Gathers: every input pixel asks the windows that cover it, so that each element is written once
-/// and windows may overlap.
 template <Scalar T>
 void max_pool2d_backward(std::span<T> dx, Store store, std::span<const T> dy,
                          std::span<const std::uint16_t> argmax, const Pool2dGeometry& g) {
   using A = accumulate_t<T>;
   using V = simd::batch<A>;
-  Scratch scratch;
-  const Range* columns = outputs_covering_columns(g, scratch);
-  parallel_ranges(g.n * g.h, grain_rows(g.w * g.c), [&](Range rows) {
-    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-      const std::int64_t n = row / g.h, ih = row % g.h;
-      const Range oh = outputs_covering(ih, g.oh, g);
-      for (std::int64_t iw = 0; iw < g.w; ++iw) {
-        const Range ow = columns[iw];
-        for_lanes<A>(g.c, [&](std::int64_t ch, auto lanes) {
-          V total(A(0));
-          for (std::int64_t i = oh.begin; i < oh.end; ++i) {
-            for (std::int64_t j = ow.begin; j < ow.end; ++j) {
-              const std::int64_t out = ((n * g.oh + i) * g.ow + j) * g.c + ch;
-              const std::int64_t tap =
-                  (ih + g.padding - i * g.stride) * g.kernel + iw + g.padding - j * g.stride;
-              const V taps = lanes.template load_integers<A>(argmax.data() + out);
-              total += simd::select(taps == V(static_cast<A>(tap)), lanes.load(dy.data() + out),
-                                    V(A(0)));
-            }
-          }
-          put(dx.data() + (row * g.w + iw) * g.c + ch, total, store, lanes);
-        });
-      }
-    }
+  pool2d_gather(dx, store, A(1), g, [&](std::int64_t out, std::int64_t tap, auto lanes) {
+    const V taps = lanes.template load_integers<A>(argmax.data() + out);
+    return simd::select(taps == V(static_cast<A>(tap)), lanes.load(dy.data() + out), V(A(0)));
   });
 }
 
