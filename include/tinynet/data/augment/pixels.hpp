@@ -17,8 +17,16 @@ inline void to_words(const std::uint8_t* pixels, std::int64_t count, std::int64_
     for (std::int64_t i = 0; i < count; ++i) words[i] = pixels[i];
     return;
   }
+  std::int64_t i = 0;
+#if defined(__SSSE3__)  // four pixels out of sixteen bytes, as long as there are as many
+  const auto spread = _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1);
+  for (; i + 6 <= count; i += 4) {
+    const auto bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(pixels + 3 * i));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(words + i), _mm_shuffle_epi8(bytes, spread));
+  }
+#endif
   // Four bytes are copied by one instruction; behind the last pixel the fourth need not exist.
-  for (std::int64_t i = 0; i + 1 < count; ++i) std::memcpy(words + i, pixels + 3 * i, 4);
+  for (; i + 1 < count; ++i) std::memcpy(words + i, pixels + 3 * i, 4);
   words[count - 1] = 0;
   std::memcpy(words + count - 1, pixels + 3 * (count - 1), 3);
 }
@@ -29,7 +37,15 @@ inline void from_words(const std::int32_t* words, std::int64_t count, std::int64
     for (std::int64_t i = 0; i < count; ++i) pixels[i] = static_cast<std::uint8_t>(words[i]);
     return;
   }
-  for (std::int64_t i = 0; i + 1 < count; ++i) std::memcpy(pixels + 3 * i, words + i, 4);
+  std::int64_t i = 0;
+#if defined(__SSSE3__)  // what is stored beyond four pixels, the next four replace
+  const auto join = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+  for (; i + 6 <= count; i += 4) {
+    const auto four = _mm_loadu_si128(reinterpret_cast<const __m128i*>(words + i));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(pixels + 3 * i), _mm_shuffle_epi8(four, join));
+  }
+#endif
+  for (; i + 1 < count; ++i) std::memcpy(pixels + 3 * i, words + i, 4);
   std::memcpy(pixels + 3 * (count - 1), words + count - 1, 3);
 }
 
