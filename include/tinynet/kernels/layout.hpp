@@ -113,20 +113,21 @@ void transpose_part(U* to, std::int64_t to_row, const U* from, std::int64_t from
   rest({whole_rows, rows}, {0, cols});
 }
 
-/// In parts that are a cache line wide each way, so that both sides move whole lines, and longer
-/// where there are fewer columns.
+/// In parts that are a cache line wide each way, so that both sides move whole lines, and longer one
+/// way where the other is shorter.
 template <class U>
 void transpose(U* dst, const U* src, std::int64_t n, std::int64_t rows, std::int64_t cols) {
   constexpr auto line = std::max<std::int64_t>(16, 64 / static_cast<std::int64_t>(sizeof(U)));
-  const auto width = rows < line ? 16 * line : line;  // columns of src, rows of dst
+  const auto width = rows < line ? 16 * line : line;   // columns of src, rows of dst
+  const auto height = cols < line ? 16 * line : line;  // rows of src
   const std::int64_t strips = pieces(cols, width);
   parallel_ranges(n * strips, grain_rows(rows * width), [&](Range units) {
     for (std::int64_t unit = units.begin; unit < units.end; ++unit) {
       const std::int64_t col = unit % strips * width, end_col = std::min(col + width, cols);
       const U* from = src + unit / strips * rows * cols + col;
       U* to = dst + (unit / strips * cols + col) * rows;
-      for (std::int64_t row = 0; row < rows; row += line) {
-        transpose_part(to + row, rows, from + row * cols, cols, std::min(line, rows - row),
+      for (std::int64_t row = 0; row < rows; row += height) {
+        transpose_part(to + row, rows, from + row * cols, cols, std::min(height, rows - row),
                        end_col - col);
       }
     }
