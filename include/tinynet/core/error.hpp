@@ -51,6 +51,11 @@ class Text {
       char number[32];
       if (kind_ == Kind::text) out.append(static_cast<const char*>(object_), length_);
       if (kind_ == Kind::object) out += show_(object_);
+      if (kind_ == Kind::list) {
+        for (std::size_t i = 0; i < length_; ++i)
+          static_cast<const Piece*>(object_)[i].append_to(out);
+        return;
+      }
       if (kind_ == Kind::integer) std::snprintf(number, sizeof number, "%lld", integer_);
       if (kind_ == Kind::natural) std::snprintf(number, sizeof number, "%llu", natural_);
       if (kind_ == Kind::real) std::snprintf(number, sizeof number, "%g", real_);
@@ -58,7 +63,10 @@ class Text {
     }
 
    private:
-    enum class Kind { text, integer, natural, real, object };
+    friend class Text;
+    enum class Kind { text, integer, natural, real, object, list };
+    Piece(Kind kind, const void* object, std::size_t length)
+        : kind_(kind), object_(object), length_(length) {}
     template <class Value>
     static std::string show(const void* object) {
       return to_string(*static_cast<const Value*>(object));
@@ -80,19 +88,18 @@ class Text {
   Text(const std::string& text) : one_(text) {}
   template <class Value>
   requires std::is_convertible_v<const Value&, Piece> Text(const Value& value) : one_(value) {}
-  Text(std::initializer_list<Piece> pieces) : size_(pieces.size()) { list_ = pieces.begin(); }
+  /// The list lives as long as the expression that it stands in.
+  Text(std::initializer_list<Piece> pieces)
+      : one_(Piece::Kind::list, pieces.begin(), pieces.size()) {}
 
   [[gnu::cold, gnu::noinline]] std::string string() const {
     std::string out;
     one_.append_to(out);
-    for (std::size_t i = 0; i < size_; ++i) list_[i].append_to(out);
     return out;
   }
 
  private:
   Piece one_;
-  const Piece* list_ = nullptr;  // lives as long as the expression that it stands in
-  std::size_t size_ = 0;
 };
 
 /// Builds a message in the form every tinynet error has: what is wrong in one line, then facts, one

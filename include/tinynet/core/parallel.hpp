@@ -76,8 +76,9 @@ namespace detail {
 
 /// The loop behind `parallel_for`, once for all of them: a template with an OpenMP region in it would
 /// be compiled, body and all, twice for every kernel.
-inline void run_units(std::int64_t units, [[maybe_unused]] std::int64_t most_threads,
-                      void (*run)(const void*, std::int64_t), const void* f) {
+[[gnu::noinline]] inline void run_units(std::int64_t units,
+                                        [[maybe_unused]] std::int64_t most_threads,
+                                        void (*run)(const void*, std::int64_t), const void* f) {
 #ifdef _OPENMP
   const auto threads =
       static_cast<int>(std::min({std::int64_t{num_threads()}, units, most_threads}));
@@ -106,14 +107,18 @@ inline void run_units(std::int64_t units, [[maybe_unused]] std::int64_t most_thr
 /// bits for any number of threads. The first exception of any unit is thrown again here.
 template <class F>
 void parallel_for(std::int64_t units, const F& f) {
-  const auto run = [](const void* body, std::int64_t unit) { (*static_cast<const F*>(body))(unit); };
+  const auto run = [](const void* body, std::int64_t unit) {
+    (*static_cast<const F*>(body))(unit);
+  };
   detail::run_units(units, units, run, &f);
 }
 
 /// The same for units that may be small: on as many threads as all of them together are worth.
 template <class F>
 void parallel_for(std::int64_t units, Cost all, const F& f) {
-  const auto run = [](const void* body, std::int64_t unit) { (*static_cast<const F*>(body))(unit); };
+  const auto run = [](const void* body, std::int64_t unit) {
+    (*static_cast<const F*>(body))(unit);
+  };
   detail::run_units(units, all.threads(), run, &f);
 }
 

@@ -27,8 +27,8 @@ void absorb(const ChannelMap& map, Parameter<P>& weight, Parameter<P>& bias) {
     for (auto i = c * size; i < (c + 1) * size; ++i) {
       weights.data()[i] = static_cast<P>(weights.data()[i] * map.scale[at]);
     }
-    const double before = bias ? bias.value()(c) : 0;
-    shifts(c) = static_cast<P>(before * map.scale[at] + map.shift[at]);
+    const double before = bias ? bias.value().data()[c] : 0;
+    shifts.data()[c] = static_cast<P>(before * map.scale[at] + map.shift[at]);
   }
   if (!bias) {
     bias = Parameter<P>({channels}, ParameterKind::bias, {});

@@ -26,7 +26,13 @@ class Layer {
  public:
   template <class L>
   requires(!std::is_same_v<std::remove_cvref_t<L>, Layer>) Layer(L layer)
-      : held_(new Held<L>(std::move(layer))) {}
+      : Layer(std::move(layer), std::true_type()) {}
+  /// Not `joinable`: no layer that joins stands before this one, so that an activation is not compiled
+  /// for it, which would be a tenth of the kernels of a network without batch normalisation.
+  template <class L, bool joinable>
+  requires(!std::is_same_v<std::remove_cvref_t<L>, Layer>)
+      Layer(L layer, std::bool_constant<joinable>)
+      : held_(new Held<L, joinable>(std::move(layer))) {}
 
   /// A variable that is moved in may be written over. `moments`, where given, becomes the sums that
   /// batch normalisation needs of the result if the layer forms them on the way, as Conv2d does.
@@ -36,7 +42,7 @@ class Layer {
   /// True for a batch normalisation, which `joined` runs together with the activation behind it.
   bool joins() const { return held_->joins(); }
   Variable<T> joined(Variable<T> x, const Tensor<double>& moments,
-                     const ops::FusedActivation<T>& activation, Context& ctx) {
+                     const std::optional<ops::FusedActivation<T>>& activation, Context& ctx) {
     return held_->joined(std::move(x), moments, activation, ctx);
   }
   /// The activation, where this layer is nothing else.
@@ -51,14 +57,14 @@ class Layer {
     virtual Variable<T> run(Variable<T> x, Context& ctx, Tensor<double>* moments) = 0;
     virtual bool joins() const { return false; }
     virtual Variable<T> joined(Variable<T> x, const Tensor<double>&,
-                               const ops::FusedActivation<T>&, Context&) {
+                               const std::optional<ops::FusedActivation<T>>&, Context&) {
       return x;
     }
     virtual std::optional<ops::FusedActivation<T>> activation() const { return {}; }
     virtual void members(Members& m) = 0;
     virtual Anything* remake() const = 0;
   };
-  template <class L>
+  template <class L, bool joinable>
   struct Held final : Anything {
     explicit Held(L l) : layer(std::move(l)) {}
     Variable<T> run(Variable<T> x, Context& ctx, Tensor<double>* moments) override {
@@ -70,12 +76,15 @@ class Layer {
       else return false;
     }
     Variable<T> joined(Variable<T> x, const Tensor<double>& moments,
-                       const ops::FusedActivation<T>& f, Context& ctx) override {
-      if constexpr (Joins<L, T>) return layer.joined(std::move(x), moments, {}, f, ctx);
-      else return x;
+                       const std::optional<ops::FusedActivation<T>>& f, Context& ctx) override {
+      if constexpr (Joins<L, T>) {
+        return layer.joined(std::move(x), moments, {}, f ? *f : ops::FusedActivation<T>(), ctx);
+      } else {
+        return x;
+      }
     }
     std::optional<ops::FusedActivation<T>> activation() const override {
-      if constexpr (requires { ops::FusedActivation<T>(layer.formula); }) {
+      if constexpr (joinable && requires { ops::FusedActivation<T>(layer.formula); }) {
         return ops::FusedActivation<T>(layer.formula);
       } else {
         return {};

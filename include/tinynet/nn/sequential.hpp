@@ -24,7 +24,9 @@ struct Sequential {
   template <class... L>
   requires(sizeof...(L) > 0 && !(std::is_same_v<std::remove_cvref_t<L>, Sequential> ||
                                  ...)) explicit Sequential(L&&... each) {
-    (add(std::forward<L>(each)), ...);
+    // Where none of them joins, none has one that does before it.
+    constexpr bool joinable = (may_join<std::remove_cvref_t<L>> || ...);
+    (add(erased<joinable>(std::forward<L>(each))), ...);
   }
 
   /// Appends a layer and returns this, for chains.
@@ -35,18 +37,19 @@ struct Sequential {
   }
 
   Variable<T> operator()(Variable<T> x, Context& ctx) {
-    Tensor<double> moments;  // of x, where a convolution formed them for the normalisation behind it
+    Tensor<double>
+        moments;  // of x, where a convolution formed them for the normalisation behind it
     for (std::size_t i = 0; i < layers.size(); ++i) {
       auto& [name, layer] = layers[i];
       const Context::Scope scope(ctx, name);
       if (ctx.fuse && layer.joins()) {
         const auto next = i + 1 < layers.size() ? layers[i + 1].second.activation() : std::nullopt;
-        x = layer.joined(std::move(x), moments, next.value_or(ops::FusedActivation<T>()), ctx);
+        x = layer.joined(std::move(x), moments, next, ctx);
         i += next.has_value();
         continue;
       }
-      const bool wanted = ctx.fuse && ctx.is_training() && i + 1 < layers.size() &&
-                          layers[i + 1].second.joins();
+      const bool wanted =
+          ctx.fuse && ctx.is_training() && i + 1 < layers.size() && layers[i + 1].second.joins();
       moments = {};
       x = layer(std::move(x), ctx, wanted ? &moments : nullptr);
     }
@@ -59,6 +62,16 @@ struct Sequential {
     Sequential made;
     for (const auto& [name, layer] : layers) made.add(name, layer.remake());
     return made;
+  }
+
+ private:
+  template <class L>
+  static constexpr bool may_join = std::is_same_v<L, Layer<T>> || Joins<L, T>;
+
+  template <bool joinable, class L>
+  static Layer<T> erased(L&& layer) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<L>, Layer<T>>) return std::move(layer);
+    else return Layer<T>(std::forward<L>(layer), std::bool_constant<joinable>());
   }
 };
 

@@ -28,26 +28,79 @@ inline void require_logits(const Shape& logits, const CrossEntropyOptions& optio
   }
 }
 
-/// Labels and soft targets differ in their kernels' argument alone.
-template <Scalar T, class Targets>
-Variable<accumulate_t<T>> cross_entropy(const Variable<T>& logits, const Targets& targets,
+/// What labels and soft targets differ in. The op around it is compiled once for both: `fit` takes
+/// either.
+template <Scalar T>
+struct CrossEntropyTargets {
+  using A = accumulate_t<T>;
+  Buffer kept;  // what `data` lies in
+  const void* data;
+  void (*forward)(std::span<A> losses, std::span<A> probabilities, std::span<const T> logits,
+                  const void* targets, std::int64_t k, A smoothing);
+  void (*backward)(std::span<T> dx, Store store, std::span<const A> probabilities,
+                   const void* targets, std::int64_t k, A scale, A smoothing);
+};
+
+template <Scalar T>
+CrossEntropyTargets<T> cross_entropy_targets(const Tensor<std::int32_t>& labels) {
+  using A = accumulate_t<T>;
+  using Span = std::span<const std::int32_t>;
+  using Label = const std::int32_t*;
+  return {labels.buffer(), labels.data(),
+          [](std::span<A> losses, std::span<A> probabilities, std::span<const T> logits,
+             const void* targets, std::int64_t k, A smoothing) {
+            kernels::cross_entropy_forward<T>(losses, probabilities, logits,
+                                              Span(static_cast<Label>(targets), losses.size()), k,
+                                              smoothing);
+          },
+          [](std::span<T> dx, Store store, std::span<const A> probabilities, const void* targets,
+             std::int64_t k, A scale, A smoothing) {
+            const auto rows = dx.size() / static_cast<std::size_t>(k);
+            kernels::cross_entropy_backward<T>(dx, store, probabilities,
+                                               Span(static_cast<Label>(targets), rows), k, scale,
+                                               smoothing);
+          }};
+}
+
+template <Scalar T>
+CrossEntropyTargets<T> cross_entropy_targets(const Tensor<param_t<T>>& targets) {
+  using A = accumulate_t<T>;
+  using Span = std::span<const param_t<T>>;
+  using Share = const param_t<T>*;
+  return {targets.buffer(), targets.data(),
+          [](std::span<A> losses, std::span<A> probabilities, std::span<const T> logits,
+             const void* given, std::int64_t k, A smoothing) {
+            kernels::cross_entropy_forward<T>(losses, probabilities, logits,
+                                              Span(static_cast<Share>(given), logits.size()), k,
+                                              smoothing);
+          },
+          [](std::span<T> dx, Store store, std::span<const A> probabilities, const void* given,
+             std::int64_t k, A scale, A smoothing) {
+            kernels::cross_entropy_backward<T>(dx, store, probabilities,
+                                               Span(static_cast<Share>(given), dx.size()), k, scale,
+                                               smoothing);
+          }};
+}
+
+template <Scalar T>
+Variable<accumulate_t<T>> cross_entropy(const Variable<T>& logits, CrossEntropyTargets<T> targets,
                                         const CrossEntropyOptions& options, Context& ctx) {
   using A = accumulate_t<T>;
   const std::int64_t n = logits.shape()[0], k = logits.shape()[1];
   const double weight = options.reduction == Reduction::mean ? 1.0 / static_cast<double>(n) : 1.0;
   const auto smoothing = static_cast<A>(options.label_smoothing);
   Tensor<A> losses({n}), probabilities({n, k});
-  kernels::cross_entropy_forward<T>(losses.span(), probabilities.span(), logits.value().span(),
-                                    targets.span(), k, smoothing);
+  targets.forward(losses.span(), probabilities.span(), logits.value().span(), targets.data, k,
+                  smoothing);
   const auto total = kernels::sum<A>(std::as_const(losses).span());
-  return record(
-      ctx, {"cross_entropy"}, Tensor<A>::scalar(static_cast<A>(total * weight)), inputs(logits),
-      [k, weight, smoothing, targets, probabilities](const auto& dy, auto dx) {
-        if (!dx) return;
-        const auto to = dx.open();
-        kernels::cross_entropy_backward<T>(to.span, to.store, probabilities.span(), targets.span(),
-                                           k, static_cast<A>(dy.item() * weight), smoothing);
-      });
+  return record(ctx, {"cross_entropy"}, Tensor<A>::scalar(static_cast<A>(total * weight)),
+                inputs(logits),
+                [k, weight, smoothing, targets, probabilities](const auto& dy, auto dx) {
+                  if (!dx) return;
+                  const auto to = dx.open();
+                  targets.backward(to.span, to.store, probabilities.span(), targets.data, k,
+                                   static_cast<A>(dy.item() * weight), smoothing);
+                });
 }
 
 }  // namespace detail
@@ -72,7 +125,7 @@ Variable<accumulate_t<T>> cross_entropy(const Variable<T>& logits,           // 
                          .fact("at", {"row ", i, " of the batch"})
                          .hint("give the last layer as many outputs as there are classes"));
   }
-  return detail::cross_entropy(logits, labels, options, ctx);
+  return detail::cross_entropy(logits, detail::cross_entropy_targets<T>(labels), options, ctx);
 }
 
 /// -sum_k target[k] * log softmax(logits)[k]: targets are distributions (mixup, distillation).
@@ -82,7 +135,7 @@ Variable<accumulate_t<T>> cross_entropy(const Variable<T>& logits,          // [
                                         const CrossEntropyOptions& options, Context& ctx) {
   detail::require_logits(logits.shape(), options, ctx);
   require_same_shape("cross_entropy", logits.shape(), targets.shape(), ctx.path);
-  return detail::cross_entropy(logits, targets, options, ctx);
+  return detail::cross_entropy(logits, detail::cross_entropy_targets<T>(targets), options, ctx);
 }
 
 namespace detail {

@@ -31,20 +31,14 @@ class Shape {
   std::int64_t elements() const {
     std::int64_t product = 1;
     for (const auto size : *this) {
-      if (size > 0 && product > std::numeric_limits<std::int64_t>::max() / size) {
-        throw ShapeError(
-            Message("shape", "more elements than 64 bits can count").fact("shape", *this));
-      }
+      if (size > 0 && product > std::numeric_limits<std::int64_t>::max() / size) throw_too_large();
       product *= size;
     }
     return product;
   }
 
   void append(std::int64_t size) {
-    if (axes_ == max_axes) throw ShapeError(Message("shape", "more than six axes"));
-    if (size < 0) {
-      throw ShapeError(Message("shape", "the size of an axis is negative").fact("came", size));
-    }
+    if (axes_ == max_axes || size < 0) throw_no_size(size);
     sizes_[static_cast<std::size_t>(axes_++)] = size;
   }
 
@@ -68,10 +62,20 @@ class Shape {
  private:
   std::size_t index(int axis) const {
     const int i = axis < 0 ? axis + axes_ : axis;
-    if (i < 0 || i >= axes_) {
-      throw ShapeError(Message("shape", {"no axis ", axis}).fact("shape", *this));
-    }
+    if (i < 0 || i >= axes_) throw_no_axis(axis);
     return static_cast<std::size_t>(i);
+  }
+
+  // Messages apart: an index stands in hundreds of places.
+  [[noreturn, gnu::cold, gnu::noinline]] void throw_no_axis(int axis) const {
+    throw ShapeError(Message("shape", {"no axis ", axis}).fact("shape", *this));
+  }
+  [[noreturn, gnu::cold, gnu::noinline]] void throw_too_large() const {
+    throw ShapeError(Message("shape", "more elements than 64 bits can count").fact("shape", *this));
+  }
+  [[noreturn, gnu::cold, gnu::noinline]] void throw_no_size(std::int64_t size) const {
+    if (axes_ == max_axes) throw ShapeError(Message("shape", "more than six axes"));
+    throw ShapeError(Message("shape", "the size of an axis is negative").fact("came", size));
   }
 
   std::array<std::int64_t, max_axes> sizes_{};
