@@ -24,8 +24,16 @@ struct Shape {
 };
 
 Conv2dGeometry geometry(const Shape& s) {
-  Conv2dGeometry g{.n = s.n, .h = s.h, .w = s.w, .ic = s.ic, .oc = s.oc, .kh = s.kh, .kw = s.kw,
-                   .stride = s.stride, .padding = s.padding, .dilation = s.dilation,
+  Conv2dGeometry g{.n = s.n,
+                   .h = s.h,
+                   .w = s.w,
+                   .ic = s.ic,
+                   .oc = s.oc,
+                   .kh = s.kh,
+                   .kw = s.kw,
+                   .stride = s.stride,
+                   .padding = s.padding,
+                   .dilation = s.dilation,
                    .groups = s.groups};
   g.oh = window_output(g.h, g.kh, g.stride, g.padding, g.dilation);
   g.ow = window_output(g.w, g.kw, g.stride, g.padding, g.dilation);
@@ -186,8 +194,7 @@ std::vector<T> run_backward_input(const Conv2dBackwardInput<T>& version, const T
 
 template <class T>
 std::vector<param_t<T>> run_backward_weight(const Conv2dBackwardWeight<T>& version,
-                                            const Truth& truth,
-                                            const std::vector<double>* before) {
+                                            const Truth& truth, const std::vector<double>* before) {
   const auto dy = as<T>(truth.dy), x = as<T>(truth.x);
   using P = param_t<T>;
   auto dw = before ? Output<P>(truth.dw.size(), *before) : Output<P>(truth.dw.size());
@@ -289,10 +296,17 @@ const std::vector<Truth>& option_space() {
                            static_cast<std::int64_t>(turn % (window > 3 ? 4 : 6));
             const auto ic = channels[turn % 9], oc = channels[turn / 9 % 9 * 4 % 9];
             const auto groups = turn % 5 == 4 ? std::gcd(ic, oc) : 1;
-            all.emplace_back(geometry(
-                {.n = turn % 3 ? 1 : 3, .h = h, .w = h % 2 ? h + 1 : h, .ic = ic, .oc = oc,
-                 .kh = window, .kw = window, .stride = stride, .padding = padding,
-                 .dilation = dilation, .groups = groups}));
+            all.emplace_back(geometry({.n = turn % 3 ? 1 : 3,
+                                       .h = h,
+                                       .w = h % 2 ? h + 1 : h,
+                                       .ic = ic,
+                                       .oc = oc,
+                                       .kh = window,
+                                       .kw = window,
+                                       .stride = stride,
+                                       .padding = padding,
+                                       .dilation = dilation,
+                                       .groups = groups}));
             ++turn;
           }
     return all;
@@ -372,11 +386,25 @@ TEST_CASE("every version agrees with the formula on chosen shapes") {
            // pixels that no output reads: their gradient is zero and must be written
            Shape{.n = 2, .h = 11, .w = 12, .ic = 5, .oc = 6, .kh = 1, .kw = 1, .stride = 3},
            Shape{.n = 2, .h = 10, .w = 9, .ic = 4, .oc = 3, .kh = 2, .kw = 2, .stride = 3},
-           Shape{.n = 1, .h = 9, .w = 9, .ic = 3, .oc = 2, .kh = 2, .kw = 2, .stride = 2,
-                 .dilation = 2},
+           Shape{.n = 1,
+           .h = 9,
+           .w = 9,
+           .ic = 3,
+           .oc = 2,
+           .kh = 2,
+           .kw = 2,
+           .stride = 2,
+           .dilation = 2},
            // windows that touch nothing but padding
-           Shape{.n = 1, .h = 1, .w = 1, .ic = 3, .oc = 4, .kh = 2, .kw = 2, .stride = 4,
-                 .padding = 3},
+           Shape{.n = 1,
+           .h = 1,
+           .w = 1,
+           .ic = 3,
+           .oc = 4,
+           .kh = 2,
+           .kw = 2,
+           .stride = 4,
+           .padding = 3},
            // one pixel: pairs of channels, of pixels, and what is left over
            Shape{.n = 3, .h = 7, .w = 5, .ic = 20, .oc = 33, .kh = 1, .kw = 1},
            Shape{.n = 5, .h = 9, .w = 11, .ic = 34, .oc = 72, .kh = 1, .kw = 1, .stride = 2},
@@ -384,18 +412,47 @@ TEST_CASE("every version agrees with the formula on chosen shapes") {
            Shape{.n = 33, .h = 8, .w = 8, .ic = 40, .oc = 20, .kh = 1, .kw = 1},
            // blocks of lanes, whole and not; windows that become channels; narrow ends
            Shape{.n = 64, .h = 5, .w = 6, .ic = 40, .oc = 72, .kh = 3, .kw = 3, .padding = 1},
-           Shape{.n = 33, .h = 6, .w = 5, .ic = 33, .oc = 47, .kh = 3, .kw = 3, .stride = 2,
-                 .padding = 1},
+           Shape{.n = 33,
+           .h = 6,
+           .w = 5,
+           .ic = 33,
+           .oc = 47,
+           .kh = 3,
+           .kw = 3,
+           .stride = 2,
+           .padding = 1},
            Shape{.n = 20, .h = 9, .w = 9, .ic = 1, .oc = 20, .kh = 5, .kw = 5, .padding = 2},
-           Shape{.n = 3, .h = 13, .w = 12, .ic = 3, .oc = 16, .kh = 7, .kw = 7, .stride = 2,
-                 .padding = 3},
+           Shape{.n = 3,
+           .h = 13,
+           .w = 12,
+           .ic = 3,
+           .oc = 16,
+           .kh = 7,
+           .kw = 7,
+           .stride = 2,
+           .padding = 3},
            Shape{.n = 17, .h = 4, .w = 4, .ic = 8, .oc = 33, .kh = 3, .kw = 3, .padding = 1},
-           Shape{.n = 40, .h = 4, .w = 4, .ic = 36, .oc = 24, .kh = 3, .kw = 3, .padding = 1,
-                 .groups = 2},
+           Shape{.n = 40,
+           .h = 4,
+           .w = 4,
+           .ic = 36,
+           .oc = 24,
+           .kh = 3,
+           .kw = 3,
+           .padding = 1,
+           .groups = 2},
            // one output; one channel a group
            Shape{.n = 3, .h = 5, .w = 5, .ic = 18, .oc = 9, .kh = 5, .kw = 5, .groups = 9},
-           Shape{.n = 2, .h = 6, .w = 5, .ic = 33, .oc = 33, .kh = 3, .kw = 3, .stride = 2,
-                 .padding = 1, .groups = 33},
+           Shape{.n = 2,
+           .h = 6,
+           .w = 5,
+           .ic = 33,
+           .oc = 33,
+           .kh = 3,
+           .kw = 3,
+           .stride = 2,
+           .padding = 1,
+           .groups = 33},
        }) {
     check_all(Truth(geometry(shape)));
   }
@@ -409,16 +466,22 @@ TEST_CASE("random shapes agree with the formula") {
     Shape shape{};
     do {
       // One in three has a batch that fills the lanes of tiles, some more than one block of them.
-      shape = {.n = draw.chance(0.3f) ? upto(70) : upto(3), .h = upto(11), .w = upto(11), .ic = upto(20), .oc = upto(40),
-               .kh = upto(5), .kw = upto(5), .stride = upto(4),
-               .padding = upto(5) - 1, .dilation = upto(3)};
+      shape = {.n = draw.chance(0.3f) ? upto(70) : upto(3),
+               .h = upto(11),
+               .w = upto(11),
+               .ic = upto(20),
+               .oc = upto(40),
+               .kh = upto(5),
+               .kw = upto(5),
+               .stride = upto(4),
+               .padding = upto(5) - 1,
+               .dilation = upto(3)};
       if (draw.chance(0.3f)) {
         shape.groups = upto(4);
         shape.ic = (shape.ic + 3) / 4 * shape.groups;
         shape.oc = (shape.oc + 3) / 4 * shape.groups;
       }
-    } while (geometry(shape).oh < 1 || geometry(shape).ow < 1 ||
-             geometry(shape).macs() > 400000);
+    } while (geometry(shape).oh < 1 || geometry(shape).ow < 1 || geometry(shape).macs() > 400000);
     const Truth truth(geometry(shape), random::Key{static_cast<std::uint64_t>(i)});
     const auto check = [&]<class T>() {
       check_forward<T>(truth);
@@ -427,9 +490,15 @@ TEST_CASE("random shapes agree with the formula") {
     };
     check.operator()<bfloat16>();  // has the most versions
     switch (i % 3) {               // all of them would double the time for little more
-      case 0: check.operator()<float>(); break;
-      case 1: check.operator()<float16>(); break;
-      default: check.operator()<double>(); break;
+      case 0:
+        check.operator()<float>();
+        break;
+      case 1:
+        check.operator()<float16>();
+        break;
+      default:
+        check.operator()<double>();
+        break;
     }
   }
 }
@@ -438,13 +507,27 @@ TEST_CASE("the number of threads does not change a bit") {
   const Threads restored(1);
   for (const auto& shape : {
            Shape{.n = 1, .h = 28, .w = 28, .ic = 16, .oc = 96, .kh = 3, .kw = 3, .padding = 1},
-           Shape{.n = 33, .h = 9, .w = 7, .ic = 17, .oc = 40, .kh = 3, .kw = 3, .stride = 2,
-                 .padding = 1},
+           Shape{.n = 33,
+           .h = 9,
+           .w = 7,
+           .ic = 17,
+           .oc = 40,
+           .kh = 3,
+           .kw = 3,
+           .stride = 2,
+           .padding = 1},
            Shape{.n = 13, .h = 4, .w = 4, .ic = 64, .oc = 128, .kh = 3, .kw = 3, .padding = 1},
            Shape{.n = 70, .h = 14, .w = 3, .ic = 32, .oc = 64, .kh = 3, .kw = 3, .padding = 1},
            Shape{.n = 33, .h = 8, .w = 8, .ic = 40, .oc = 20, .kh = 1, .kw = 1},
-           Shape{.n = 5, .h = 12, .w = 12, .ic = 12, .oc = 20, .kh = 5, .kw = 5, .padding = 2,
-                 .groups = 4},
+           Shape{.n = 5,
+           .h = 12,
+           .w = 12,
+           .ic = 12,
+           .oc = 20,
+           .kh = 5,
+           .kw = 5,
+           .padding = 2,
+           .groups = 4},
        }) {
     const Truth truth(geometry(shape));
     for_types<float, double, bfloat16, float16>([&]<class T>() {
@@ -483,34 +566,34 @@ TEST_CASE("which version is chosen, and what refuses in words") {
   CHECK(conv2d_forward<float16>(wide).path == Path::simd);
 #ifdef TINYNET_TILES
   if (!cpu().fast_bf16_dots) {
-    CHECK(conv2d_forward_avx512.refuses(wide) == cpu().bf16_dots_refusal);
+    CHECK(conv2d_forward_avx512<bfloat16>.refuses(wide) == cpu().bf16_dots_refusal);
     return;
   }
-  CHECK(conv2d_forward_avx512.refuses(wide) == nullptr);
-  CHECK(conv2d_forward_avx512.refuses(narrow) ==
+  CHECK(conv2d_forward_avx512<bfloat16>.refuses(wide) == nullptr);
+  CHECK(conv2d_forward_avx512<bfloat16>.refuses(narrow) ==
         std::string("too few channels: vectors are as fast"));
   const auto point = geometry({.n = 16, .h = 7, .w = 7, .ic = 40, .oc = 40, .kh = 1, .kw = 1});
-  CHECK(conv2d_backward_weight_avx512.refuses(point) ==
+  CHECK(conv2d_backward_weight_avx512<bfloat16>.refuses(point) ==
         std::string("a window of one pixel and channels that leave registers in part empty"));
-  CHECK(conv2d_forward_pixels.refuses(point) == nullptr);
-  CHECK(conv2d_backward_input_pixels.refuses(point) == nullptr);
-  CHECK(conv2d_backward_weight_pixels.refuses(point) == nullptr);
-  CHECK(conv2d_forward_pixels.refuses(wide) ==
+  CHECK(conv2d_forward_pixels<bfloat16>.refuses(point) == nullptr);
+  CHECK(conv2d_backward_input_pixels<bfloat16>.refuses(point) == nullptr);
+  CHECK(conv2d_backward_weight_pixels<bfloat16>.refuses(point) == nullptr);
+  CHECK(conv2d_forward_pixels<bfloat16>.refuses(wide) ==
         std::string("a window of several pixels, or padding"));
   const auto odd = geometry({.n = 16, .h = 7, .w = 7, .ic = 41, .oc = 40, .kh = 1, .kw = 1});
-  CHECK(conv2d_forward_pixels.refuses(odd) ==
+  CHECK(conv2d_forward_pixels<bfloat16>.refuses(odd) ==
         std::string("an odd number of channels makes no pairs"));
   const auto strided =
       geometry({.n = 16, .h = 7, .w = 7, .ic = 40, .oc = 40, .kh = 1, .kw = 1, .stride = 2});
-  CHECK(conv2d_backward_input_pixels.refuses(strided) ==
+  CHECK(conv2d_backward_input_pixels<bfloat16>.refuses(strided) ==
         std::string("gradients of strides leave pixels out"));
 #endif
 }
 
 TEST_CASE("groups do not see each other's channels") {
   // A kernel that loads past its group multiplies what it finds with zeros: not so if that is NaN.
-  const Truth truth(geometry({.n = 20, .h = 5, .w = 5, .ic = 40, .oc = 40, .kh = 3, .kw = 3,
-                              .padding = 1, .groups = 2}));
+  const Truth truth(geometry(
+      {.n = 20, .h = 5, .w = 5, .ic = 40, .oc = 40, .kh = 3, .kw = 3, .padding = 1, .groups = 2}));
   auto poisoned = truth;
   for (std::size_t i = 0; i < truth.x.size(); ++i) {
     if (i % 40 < 20) continue;
@@ -573,8 +656,10 @@ void check_fusion(const Truth& truth) {
     const auto result = sums.result();
     for (std::int64_t ch = 0; ch < g.oc; ++ch) {
       double first = 0, second = 0, magnitude = 0, rounded = 0, largest = 0, count = 0;
-      for (std::size_t i = static_cast<std::size_t>(ch); i < y.size(); i += static_cast<std::size_t>(g.oc)) {
-        const double d = static_cast<double>(y[i]) - static_cast<double>(center[static_cast<std::size_t>(ch)]);
+      for (std::size_t i = static_cast<std::size_t>(ch); i < y.size();
+           i += static_cast<std::size_t>(g.oc)) {
+        const double d =
+            static_cast<double>(y[i]) - static_cast<double>(center[static_cast<std::size_t>(ch)]);
         first += d, second += d * d, magnitude += std::abs(d), ++count;
         rounded += std::abs(static_cast<double>(y[i])) + 1e-7;
         largest = std::max(largest, std::abs(d));
@@ -605,12 +690,27 @@ void check_fusion(const Truth& truth) {
 TEST_CASE("a convolution maps its input and sums up its output on the way") {
   for (const auto& shape : {
            Shape{.n = 20, .h = 9, .w = 9, .ic = 40, .oc = 72, .kh = 3, .kw = 3, .padding = 1},
-           Shape{.n = 3, .h = 14, .w = 11, .ic = 17, .oc = 33, .kh = 3, .kw = 3, .stride = 2,
-                 .padding = 1},
+           Shape{.n = 3,
+           .h = 14,
+           .w = 11,
+           .ic = 17,
+           .oc = 33,
+           .kh = 3,
+           .kw = 3,
+           .stride = 2,
+           .padding = 1},
            Shape{.n = 33, .h = 7, .w = 7, .ic = 32, .oc = 20, .kh = 1, .kw = 1, .stride = 2},
            Shape{.n = 17, .h = 8, .w = 8, .ic = 3, .oc = 16, .kh = 3, .kw = 3, .padding = 1},
-           Shape{.n = 18, .h = 6, .w = 8, .ic = 32, .oc = 48, .kh = 5, .kw = 3, .padding = 3,
-                 .dilation = 2, .groups = 2},
+           Shape{.n = 18,
+           .h = 6,
+           .w = 8,
+           .ic = 32,
+           .oc = 48,
+           .kh = 5,
+           .kw = 3,
+           .padding = 3,
+           .dilation = 2,
+           .groups = 2},
            Shape{.n = 16, .h = 5, .w = 5, .ic = 64, .oc = 64, .kh = 1, .kw = 1},
        }) {
     const Truth truth(geometry(shape));
@@ -620,10 +720,10 @@ TEST_CASE("a convolution maps its input and sums up its output on the way") {
 
 TEST_CASE("what is not finite stays where it is read") {
   // Sums of pieces must not make NaN of it everywhere, nor lose it.
-  Truth truth(geometry({.n = 20, .h = 6, .w = 6, .ic = 32, .oc = 32, .kh = 3, .kw = 3,
-                        .padding = 1}));
-  for (const double bad : {std::numeric_limits<double>::infinity(),
-                           std::numeric_limits<double>::quiet_NaN()}) {
+  Truth truth(
+      geometry({.n = 20, .h = 6, .w = 6, .ic = 32, .oc = 32, .kh = 3, .kw = 3, .padding = 1}));
+  for (const double bad :
+       {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
     truth.x[32 * 36 * 3 + 32 * 7 + 5] = bad;  // image 3, pixel (1, 1)
     for_types<float, bfloat16, float16>([&]<class T>() {
       INFO(type_name<T>() << ", " << bad);
@@ -638,8 +738,8 @@ TEST_CASE("what is not finite stays where it is read") {
 }
 
 TEST_CASE("an output of the forward pass does not depend on the rest of the batch") {
-  const Truth all(geometry({.n = 5, .h = 7, .w = 7, .ic = 16, .oc = 33, .kh = 3, .kw = 3,
-                            .padding = 1}));
+  const Truth all(
+      geometry({.n = 5, .h = 7, .w = 7, .ic = 16, .oc = 33, .kh = 3, .kw = 3, .padding = 1}));
   const auto batch = run_forward(conv2d_forward<float>(all.g), all, true);
   Truth one = all;
   one.g.n = 1;

@@ -119,7 +119,8 @@ inline const Cpu& cpu() {
 }
 
 /// A few lines for people: the CPU, what the build uses of it and what either lacks.
-inline std::string cpu_report() {
+template <class = void>
+std::string cpu_report() {
   const auto& c = cpu();
   std::string report = "CPU      " + c.name + "\n";
   report += "offers  ";

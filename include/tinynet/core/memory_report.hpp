@@ -17,7 +17,8 @@ struct ResidentMemory {
   std::size_t peak = 0;
 };
 
-inline ResidentMemory resident_memory() {
+template <class = void>
+ResidentMemory resident_memory() {
   ResidentMemory memory;
   if (std::FILE* status = std::fopen("/proc/self/status", "r")) {
     char line[128];
@@ -38,7 +39,8 @@ inline ResidentMemory resident_memory() {
 /// A few lines for people: what tensors, scratch memory and packed weights use, what lies ready to
 /// be used again, the high-water mark since the start or `reset_memory_peak`, what the system gave,
 /// and what the process has of the machine. Megabytes are 10^6 bytes.
-inline std::string memory_report() {
+template <class = void>
+std::string memory_report() {
   const auto pool = memory_statistics();
   const auto process = resident_memory();
   std::string report;

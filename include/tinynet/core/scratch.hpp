@@ -9,6 +9,24 @@
 
 namespace tinynet::inline TINYNET_ABI {
 
+/// Elements of a type that one kernel alone knows. A std::span would do, but for each type of element
+/// its constraints take the compiler as long as a small function.
+template <class U>
+struct Slice {
+  U* first_element = nullptr;
+  std::size_t count = 0;
+
+  U* data() const { return first_element; }
+  std::size_t size() const { return count; }
+  bool empty() const { return count == 0; }
+  U* begin() const { return first_element; }
+  U* end() const { return first_element + count; }
+  U& operator[](std::size_t i) const { return first_element[i]; }
+  Slice first(std::size_t n) const { return {first_element, n}; }
+  Slice subspan(std::size_t begin, std::size_t n) const { return {first_element + begin, n}; }
+  operator Slice<const U>() const { return {first_element, count}; }
+};
+
 /// Short-lived memory for a kernel, from an arena of its thread that grows once and is then reused.
 /// What was taken is given back when the object goes; objects nest.
 ///
@@ -29,7 +47,13 @@ class Scratch {
   template <class U>
   std::span<U> take(std::int64_t count) {
     const auto n = static_cast<std::size_t>(count);
-    return {reinterpret_cast<U*>(arena_.take((n * sizeof(U) + 63) / 64 * 64 + 64)), n};
+    return {static_cast<U*>(bytes(n * sizeof(U))), n};
+  }
+  /// The same as a Slice.
+  template <class U>
+  Slice<U> list(std::int64_t count) {
+    const auto n = static_cast<std::size_t>(count);
+    return {static_cast<U*>(bytes(n * sizeof(U))), n};
   }
 
  private:
@@ -38,7 +62,7 @@ class Scratch {
     std::size_t chunk = 0;  // the one being filled
     std::size_t used = 0;   // bytes of it
 
-    std::byte* take(std::size_t bytes) {
+    [[gnu::noinline]] std::byte* take(std::size_t bytes) {
       while (chunk < chunks.size() && used + bytes > chunks[chunk].capacity()) {
         ++chunk;
         used = 0;
@@ -49,14 +73,16 @@ class Scratch {
       return memory;
     }
     /// One chunk for what needed several, so that the next call finds all of it in one piece.
-    void merge() {
+    [[gnu::noinline]] void merge() {
       std::size_t total = 0;
       for (const auto& c : chunks) total += c.capacity();
       chunks.clear();
       chunks.push_back(Buffer(total));
     }
   };
-  static Arena& arena() {
+  void* bytes(std::size_t count) { return arena_.take((count + 63) / 64 * 64 + 64); }
+
+  [[gnu::noinline]] static Arena& arena() {
     thread_local Arena arena;
     return arena;
   }

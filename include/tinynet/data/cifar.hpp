@@ -31,8 +31,9 @@ namespace detail {
 inline constexpr std::int64_t cifar_side = 32, cifar_pixels = cifar_side * cifar_side;
 
 /// The folder that holds `file`: the one that was named, or the one that the archive unpacks to.
-inline std::filesystem::path cifar_folder(const std::filesystem::path& folder,
-                                          const std::string& unpacked, const std::string& file) {
+template <class = void>
+std::filesystem::path cifar_folder(const std::filesystem::path& folder, const std::string& unpacked,
+                                   const std::string& file) {
   for (const auto& candidate : {folder, folder / unpacked}) {
     std::error_code none;
     if (std::filesystem::exists(candidate / file, none)) return candidate;
@@ -48,7 +49,8 @@ inline std::filesystem::path cifar_folder(const std::filesystem::path& folder,
 }
 
 /// The names in a text file, one a line; there must be `count`.
-inline std::vector<std::string> cifar_names(const std::filesystem::path& path, std::size_t count) {
+template <class = void>
+std::vector<std::string> cifar_names(const std::filesystem::path& path, std::size_t count) {
   std::vector<std::string> names(1);
   for (const auto byte : io::read_file(path)) {
     const auto letter = static_cast<char>(byte);
@@ -72,8 +74,9 @@ inline std::vector<std::string> cifar_names(const std::filesystem::path& path, s
 
 /// The images of some files, one after another, channels last. Throws DataError, with file and byte,
 /// for a size that is not that many records and for a label that is not in [0, classes.size()).
-inline Dataset read_cifar(std::string name, const std::vector<std::filesystem::path>& files,
-                          const CifarFormat& format, std::vector<std::string> classes) {
+template <class = void>
+Dataset read_cifar(std::string name, const std::vector<std::filesystem::path>& files,
+                   const CifarFormat& format, std::vector<std::string> classes) {
   constexpr auto pixels = detail::cifar_pixels;
   const auto record = format.label_bytes + 3 * pixels;
   const auto count = std::ssize(files) * format.images;
@@ -120,7 +123,8 @@ inline Dataset read_cifar(std::string name, const std::vector<std::filesystem::p
 
 /// CIFAR-10, 32 x 32 colour images of ten classes: 50,000 to train in five files, 10,000 to test.
 /// `folder` holds the .bin files and batches.meta.txt, or the folder cifar-10-batches-bin that does.
-inline Dataset cifar10(const std::filesystem::path& folder, Split split) {
+template <class = void>
+Dataset cifar10(const std::filesystem::path& folder, Split split) {
   std::vector<std::string> names{"test_batch.bin"};
   if (split == Split::train) {
     names = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
@@ -141,8 +145,9 @@ enum class CifarLabels { fine, coarse };  // of 100 classes, of the 20 that they
 
 /// CIFAR-100: 50,000 images to train and 10,000 to test. `folder` holds train.bin, test.bin and
 /// fine_label_names.txt or coarse_label_names.txt, or the folder cifar-100-binary that does.
-inline Dataset cifar100(const std::filesystem::path& folder, Split split,
-                        CifarLabels kind = CifarLabels::fine) {
+template <class = void>
+Dataset cifar100(const std::filesystem::path& folder, Split split,
+                 CifarLabels kind = CifarLabels::fine) {
   const bool is_train = split == Split::train, is_fine = kind == CifarLabels::fine;
   const auto find = [&](const std::string& name) {
     return detail::cifar_folder(folder, "cifar-100-binary", name) / name;

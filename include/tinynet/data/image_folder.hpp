@@ -40,7 +40,8 @@ std::vector<std::filesystem::path> sorted_entries(const std::filesystem::path& f
   return found;
 }
 
-inline bool is_image_file(const std::filesystem::directory_entry& entry) {
+template <class = void>
+bool is_image_file(const std::filesystem::directory_entry& entry) {
   auto ending = entry.path().extension().string();
   for (auto& letter : ending) {
     letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
@@ -57,8 +58,8 @@ inline bool is_image_file(const std::filesystem::directory_entry& entry) {
 /// ImageFolder reads them: classes in the order of their names, then files in the order of theirs,
 /// those in deeper folders included. All images are held in memory, a byte per value. Throws
 /// DataError with the file that cannot be read or that is not like the first.
-inline Dataset image_folder(const std::filesystem::path& folder,
-                            const ImageFolderOptions& options = {}) {
+template <class = void>
+Dataset image_folder(const std::filesystem::path& folder, const ImageFolderOptions& options = {}) {
   namespace fs = std::filesystem;
   if (options.height < 0 || options.width < 0 || (options.height == 0) != (options.width == 0)) {
     throw ShapeError(Message("image_folder", "set height and width, or neither")

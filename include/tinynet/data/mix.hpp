@@ -20,8 +20,9 @@ namespace tinynet::inline TINYNET_ABI::data {
 namespace detail {
 
 /// A share from the beta distribution with both parameters the same.
-inline double mixing_share(const char* who, const char* option, double parameter,
-                           random::Generator& generator) {
+template <class = void>
+double mixing_share(const char* who, const char* option, double parameter,
+                    random::Generator& generator) {
   if (!(parameter > 0 && std::isfinite(parameter))) {
     throw ShapeError(Message(who, {option, " lies above 0"}).fact("came", parameter));
   }
@@ -35,6 +36,7 @@ inline double mixing_share(const char* who, const char* option, double parameter
 struct MixUp {
   double alpha = 0.2;
 
+  template <class = void>
   Collage operator()(const Shape& image, random::Generator& generator) const {
     const double share = detail::mixing_share("mixup", "alpha", alpha, generator);
     return {2, {{.height = image[0], .width = image[1], .opacity = float(1 - share)}}};
@@ -47,6 +49,7 @@ struct MixUp {
 struct CutMix {
   double alpha = 1;
 
+  template <class = void>
   Collage operator()(const Shape& image, random::Generator& generator) const {
     const double share = detail::mixing_share("cutmix", "alpha", alpha, generator);
     const auto side = [&](std::int64_t size) {
@@ -72,6 +75,7 @@ struct CutMix {
 struct Ricap {
   double beta = 0.3;
 
+  template <class = void>
   Collage operator()(const Shape& image, random::Generator& generator) const {
     const auto cut = [&](std::int64_t size) {
       const double share = detail::mixing_share("ricap", "beta", beta, generator);
@@ -103,7 +107,8 @@ struct MixChoice {
 
 /// At most one of several for a batch; what the probabilities leave to one are batches that are not
 /// mixed. Throws ShapeError if they are negative or come to more than one.
-inline Mix one_of_batch(std::vector<MixChoice> choices) {
+template <class = void>
+Mix one_of_batch(std::vector<MixChoice> choices) {
   double sum = 0;
   for (const auto& choice : choices) {
     sum += choice.probability;

@@ -21,8 +21,9 @@ struct SheetOptions {
 };
 
 /// Images [n, h, w, c] side by side, row after row: one image [height, width, c]. Throws ShapeError.
-inline Tensor<std::uint8_t> contact_sheet(const Tensor<std::uint8_t>& images,
-                                          const SheetOptions& options = {}) {
+template <class = void>
+Tensor<std::uint8_t> contact_sheet(const Tensor<std::uint8_t>& images,
+                                   const SheetOptions& options = {}) {
   const auto& shape = images.shape();
   if (shape.axes() != 4 || images.empty()) {
     throw ShapeError(Message("contact_sheet", "needs images")
@@ -83,8 +84,9 @@ struct PreviewOptions {
 /// A contact sheet of a transform: a row for each of some samples, first the image as it is, then
 /// what a loader of that seed, epoch and `views` trains on. Throws DataError for an empty data set,
 /// ShapeError for options without an image.
-inline Tensor<std::uint8_t> preview(const Dataset& dataset, const Transform& transform,
-                                    const PreviewOptions& options = {}) {
+template <class = void>
+Tensor<std::uint8_t> preview(const Dataset& dataset, const Transform& transform,
+                             const PreviewOptions& options = {}) {
   if (dataset.size() == 0) {
     throw DataError(
         Message("preview", "the data set has no samples").fact("dataset", dataset.name()));

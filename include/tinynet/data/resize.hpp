@@ -18,7 +18,8 @@ struct ResizeTaps {
 };
 
 /// A triangle around the middle of each output pixel, as wide as two pixels of the coarser grid.
-inline std::vector<ResizeTaps> resize_taps(std::int64_t from, std::int64_t to) {
+template <class = void>
+std::vector<ResizeTaps> resize_taps(std::int64_t from, std::int64_t to) {
   const double scale = double(from) / double(to), reach = std::max(scale, 1.0);
   std::vector<ResizeTaps> taps(static_cast<std::size_t>(to));
   for (std::size_t i = 0; i < taps.size(); ++i) {
@@ -61,8 +62,9 @@ void resize_axis(const From* from, std::int64_t outer, std::int64_t size, std::i
 /// An image [h, w, c] at another size: bilinear, and antialiased where it shrinks (PyTorch's
 /// interpolate with antialias=True, Pillow's BILINEAR; up to rounding). The shape of what it shows
 /// is stretched where the sides' ratio changes. Throws ShapeError for a size below one pixel.
-inline Tensor<std::uint8_t> resize(const Tensor<std::uint8_t>& image, std::int64_t height,
-                                   std::int64_t width) {
+template <class = void>
+Tensor<std::uint8_t> resize(const Tensor<std::uint8_t>& image, std::int64_t height,
+                            std::int64_t width) {
   const auto& shape = image.shape();
   if (shape.axes() != 3 || image.empty() || height < 1 || width < 1) {
     throw ShapeError(Message("resize", "needs an image [h, w, c] and a size of a pixel or more")

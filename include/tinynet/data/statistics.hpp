@@ -29,7 +29,8 @@ struct DatasetStatistics {
 
 /// Counts and channel statistics of a data set and of each of its classes. Throws DataError for an
 /// empty data set.
-inline DatasetStatistics statistics(const Dataset& dataset) {
+template <class = void>
+DatasetStatistics statistics(const Dataset& dataset) {
   DatasetStatistics all{
       dataset.name(), dataset.image_shape(), dataset.size(), channel_statistics(dataset), {}};
   std::vector<std::vector<std::int64_t>> members(dataset.classes().size());
@@ -46,7 +47,8 @@ inline DatasetStatistics statistics(const Dataset& dataset) {
 }
 
 /// The mean of all images, [h, w, c], in units of 255. Throws DataError for an empty data set.
-inline Tensor<float> mean_image(const Dataset& dataset) {
+template <class = void>
+Tensor<float> mean_image(const Dataset& dataset) {
   if (dataset.size() == 0) {
     throw DataError(
         Message("mean_image", "the data set has no samples").fact("dataset", dataset.name()));

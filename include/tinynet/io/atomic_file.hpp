@@ -20,16 +20,17 @@ namespace tinynet::inline TINYNET_ABI::io {
 /// The bytes go to a new file in the same folder; `commit` forces them to the disk and renames.
 /// Whatever fails before, a crash included, leaves the file that had the name as it was. Every
 /// member throws DataError with the system's reason.
-class AtomicFile {
+template <class = void>
+class AtomicFileOnDemand {
  public:
-  explicit AtomicFile(std::filesystem::path path)
+  explicit AtomicFileOnDemand(std::filesystem::path path)
       : path_(std::move(path)), temporary_(path_.string() + ".tmp" + std::to_string(::getpid())) {
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (descriptor_ < 0) fail("cannot create the file");
   }
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
-  ~AtomicFile() {
+  AtomicFileOnDemand(const AtomicFileOnDemand&) = delete;
+  AtomicFileOnDemand& operator=(const AtomicFileOnDemand&) = delete;
+  ~AtomicFileOnDemand() {
     if (descriptor_ < 0) return;
     ::close(descriptor_);
     ::unlink(temporary_.c_str());
@@ -74,5 +75,6 @@ class AtomicFile {
   std::size_t written_ = 0;
   int descriptor_ = -1;
 };
+using AtomicFile = AtomicFileOnDemand<>;
 
 }  // namespace tinynet::inline TINYNET_ABI::io

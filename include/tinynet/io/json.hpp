@@ -18,20 +18,21 @@
 namespace tinynet::inline TINYNET_ABI::io {
 
 /// A JSON value (RFC 8259): what a safetensors header is made of. `parse_json` reads one.
-class Json {
+template <class = void>
+class JsonOnDemand {
  public:
-  using Array = std::vector<Json>;
-  using Object = std::vector<std::pair<std::string, Json>>;  // in the order of the text
+  using Array = std::vector<JsonOnDemand>;
+  using Object = std::vector<std::pair<std::string, JsonOnDemand>>;  // in the order of the text
 
-  Json() = default;  // null
-  Json(bool value) : value_(value) {}
+  JsonOnDemand() = default;  // null
+  JsonOnDemand(bool value) : value_(value) {}
   template <std::integral Integer>
-  Json(Integer value) : value_(static_cast<std::int64_t>(value)) {}
-  Json(double value) : value_(value) {}
-  Json(std::string value) : value_(std::move(value)) {}
-  Json(const char* value) : value_(std::string(value)) {}
-  Json(Array value) : value_(std::move(value)) {}
-  Json(Object value) : value_(std::move(value)) {}
+  JsonOnDemand(Integer value) : value_(static_cast<std::int64_t>(value)) {}
+  JsonOnDemand(double value) : value_(value) {}
+  JsonOnDemand(std::string value) : value_(std::move(value)) {}
+  JsonOnDemand(const char* value) : value_(std::string(value)) {}
+  JsonOnDemand(Array value) : value_(std::move(value)) {}
+  JsonOnDemand(Object value) : value_(std::move(value)) {}
 
   /// The text of the value, without white space; infinities and NaN, which JSON lacks, as null.
   std::string dump() const;
@@ -49,7 +50,7 @@ class Json {
     return std::nullopt;
   }
   /// The member of an object; nullptr if this is no object or has no such member.
-  const Json* find(std::string_view key) const {
+  const JsonOnDemand* find(std::string_view key) const {
     if (const auto* object = as<Object>()) {
       for (const auto& [name, value] : *object) {
         if (name == key) return &value;
@@ -67,14 +68,17 @@ class Json {
   std::size_t byte() const { return byte_; }
 
  private:
+  template <class>
   friend class JsonParser;
 
   std::variant<std::nullptr_t, bool, std::int64_t, double, std::string, Array, Object> value_;
   std::size_t byte_ = 0;
 };
+using Json = JsonOnDemand<>;
 
 /// The string in quotes, with what JSON forbids inside escaped.
-inline std::string json_quote(std::string_view text) {
+template <class = void>
+std::string json_quote(std::string_view text) {
   std::string result = "\"";
   for (const char c : text) {
     const auto code = static_cast<unsigned char>(c);
@@ -90,7 +94,8 @@ inline std::string json_quote(std::string_view text) {
   return result + '"';
 }
 
-inline std::string Json::dump() const {
+template <class U>
+std::string JsonOnDemand<U>::dump() const {
   if (const auto* text = as<std::string>()) return json_quote(*text);
   if (const auto* boolean = as<bool>()) return *boolean ? "true" : "false";
   if (const auto* whole = as<std::int64_t>()) return std::to_string(*whole);

@@ -19,6 +19,7 @@ namespace tinynet::inline TINYNET_ABI::io {
 inline constexpr int max_json_depth = 64;
 
 /// The recursive descent behind `parse_json`; each function consumes what its name says.
+template <class Json>
 class JsonParser {
  public:
   JsonParser(std::string_view text, const std::string& file, std::size_t first_byte)
@@ -51,7 +52,7 @@ class JsonParser {
   }
 
   Json object(int depth) {
-    Json::Object members;
+    typename Json::Object members;
     std::set<std::string> seen;
     expect('{');
     if (accept('}')) return members;
@@ -68,7 +69,7 @@ class JsonParser {
   }
 
   Json array(int depth) {
-    Json::Array elements;
+    typename Json::Array elements;
     expect('[');
     if (accept(']')) return elements;
     do {
@@ -199,9 +200,9 @@ class JsonParser {
 /// names a member once, nesting is bounded, and nothing but white space may follow the value.
 /// Throws DataError with the byte where the text stops being JSON; `file` and `first_byte` say
 /// where the text comes from.
-inline Json parse_json(std::string_view text, const std::string& file = "",
-                       std::size_t first_byte = 0) {
-  return JsonParser(text, file, first_byte).document();
+template <class Value = Json>
+Value parse_json(std::string_view text, const std::string& file = "", std::size_t first_byte = 0) {
+  return JsonParser<Value>(text, file, first_byte).document();
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::io

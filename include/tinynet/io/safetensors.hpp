@@ -27,9 +27,12 @@ namespace tinynet::inline TINYNET_ABI::io {
 ///
 /// The format: https://github.com/huggingface/safetensors. Whatever is wrong with a file, the
 /// members throw DataError with file and byte.
-class Safetensors {
+template <class = void>
+class SafetensorsOnDemand {
  public:
-  static Safetensors open(const std::filesystem::path& path) { return Safetensors(path); }
+  static SafetensorsOnDemand open(const std::filesystem::path& path) {
+    return SafetensorsOnDemand(path);
+  }
   const std::string& path() const { return path_; }
 
   /// In the order in which they lie in the file.
@@ -67,7 +70,7 @@ class Safetensors {
   }
 
  private:
-  explicit Safetensors(const std::filesystem::path& path)
+  explicit SafetensorsOnDemand(const std::filesystem::path& path)
       : path_(path.string()), bytes_(read_file(path)), header_(bytes_, path_) {
     for (const auto& entry : tensors()) index_.emplace(entry.name, index_.size());
   }
@@ -103,5 +106,6 @@ class Safetensors {
   SafetensorsHeader header_;
   std::map<std::string, std::size_t, std::less<>> index_;
 };
+using Safetensors = SafetensorsOnDemand<>;
 
 }  // namespace tinynet::inline TINYNET_ABI::io

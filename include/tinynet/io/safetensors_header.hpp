@@ -40,15 +40,17 @@ inline constexpr const char* safetensors_damaged =
 
 /// What stands before the data of a safetensors file, checked against the file's bytes: what it
 /// promises is there, in full, and nothing else is.
-class SafetensorsHeader {
+template <class Json>
+class SafetensorsHeaderOnDemand {
  public:
   /// Throws DataError with the byte at which the file stops making sense.
-  SafetensorsHeader(std::span<const std::byte> file, const std::string& path) : path_(path) {
+  SafetensorsHeaderOnDemand(std::span<const std::byte> file, const std::string& path)
+      : path_(path) {
     const auto text = header_text(file);
     data_begin_ = length_bytes + text.size();
     file_end_ = file.size();
-    const auto header = parse_json(text, path, length_bytes);
-    for (const auto& [name, value] : expect<Json::Object>(header, "the header")) {
+    const auto header = parse_json<Json>(text, path, length_bytes);
+    for (const auto& [name, value] : expect<typename Json::Object>(header, "the header")) {
       if (name == "__metadata__") {
         metadata_ = metadata_from(value);
       } else {
@@ -81,7 +83,7 @@ class SafetensorsHeader {
 
   std::map<std::string, std::string> metadata_from(const Json& json) const {
     std::map<std::string, std::string> result;
-    for (const auto& [key, value] : expect<Json::Object>(json, "__metadata__")) {
+    for (const auto& [key, value] : expect<typename Json::Object>(json, "__metadata__")) {
       result[key] = expect<std::string>(value, "__metadata__ '" + key + "'");
     }
     return result;
@@ -89,7 +91,7 @@ class SafetensorsHeader {
 
   SafetensorsEntry entry_from(const std::string& name, const Json& json) const {
     const auto owner = "tensor '" + name + "'";
-    expect<Json::Object>(json, owner);
+    expect<typename Json::Object>(json, owner);
     const auto member = [&](const char* key) -> const Json& {
       if (const auto* value = json.find(key)) return *value;
       fail(json.byte(), {owner, " has no ", key});
@@ -106,7 +108,7 @@ class SafetensorsHeader {
     }
 
     const auto& shape = member("shape");
-    for (const auto& json_size : expect<Json::Array>(shape, "shape of " + owner)) {
+    for (const auto& json_size : expect<typename Json::Array>(shape, "shape of " + owner)) {
       const auto size = count(json_size, "a size of " + owner);
       if (entry.shape.axes() == Shape::max_axes) {
         fail(shape.byte(), {owner, " has more than ", Shape::max_axes, " axes"},
@@ -120,7 +122,7 @@ class SafetensorsHeader {
     }
 
     const auto& offsets = member("data_offsets");
-    const auto& range = expect<Json::Array>(offsets, "data_offsets of " + owner);
+    const auto& range = expect<typename Json::Array>(offsets, "data_offsets of " + owner);
     if (range.size() != 2) {
       fail(offsets.byte(),
            {"data_offsets of ", owner, " holds ", range.size(), " numbers, expected 2"});
@@ -159,7 +161,7 @@ class SafetensorsHeader {
 
   template <class T>
   const T& expect(const Json& json, const Text& what) const {
-    if (const auto* value = json.as<T>()) return *value;
+    if (const auto* value = json.template as<T>()) return *value;
     fail(json.byte(), {what.string(), " is ", json.kind(), ", expected ", Json(T{}).kind()});
   }
   std::uint64_t count(const Json& json, const Text& what) const {
@@ -181,5 +183,6 @@ class SafetensorsHeader {
   std::map<std::string, std::string> metadata_;
   std::vector<SafetensorsEntry> tensors_;
 };
+using SafetensorsHeader = SafetensorsHeaderOnDemand<Json>;
 
 }  // namespace tinynet::inline TINYNET_ABI::io

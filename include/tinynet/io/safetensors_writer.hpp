@@ -27,7 +27,8 @@ static_assert(std::endian::native == std::endian::little, "safetensors files are
 ///     file.add("fc.weight", weight);
 ///     file.metadata("epoch", "3");
 ///     file.write("model.safetensors");
-class SafetensorsWriter {
+template <class Json>
+class SafetensorsWriterOnDemand {
  public:
   /// Holds on to the tensor's storage, not to a copy: what it contains when `write` runs is
   /// written. Throws StateError if the name is taken or not UTF-8.
@@ -77,17 +78,19 @@ class SafetensorsWriter {
   };
 
   std::string header(const std::vector<Entry>& entries) const {
-    Json::Object header;
+    typename Json::Object header;
     if (!metadata_.empty()) {
-      header.emplace_back("__metadata__", Json::Object(metadata_.begin(), metadata_.end()));
+      header.emplace_back("__metadata__",
+                          typename Json::Object(metadata_.begin(), metadata_.end()));
     }
     std::size_t begin = 0;
     for (const auto& entry : entries) {
       const auto end = begin + entry.bytes.size();
       header.emplace_back(
-          entry.name, Json::Object{{"dtype", entry.dtype},
-                                   {"shape", Json::Array(entry.shape.begin(), entry.shape.end())},
-                                   {"data_offsets", Json::Array{begin, end}}});
+          entry.name, typename Json::Object{
+                          {"dtype", entry.dtype},
+                          {"shape", typename Json::Array(entry.shape.begin(), entry.shape.end())},
+                          {"data_offsets", typename Json::Array{begin, end}}});
       begin = end;
     }
     auto text = Json(std::move(header)).dump();
@@ -102,5 +105,6 @@ class SafetensorsWriter {
   std::vector<Entry> entries_;
   std::map<std::string, std::string> metadata_;
 };
+using SafetensorsWriter = SafetensorsWriterOnDemand<Json>;
 
 }  // namespace tinynet::inline TINYNET_ABI::io

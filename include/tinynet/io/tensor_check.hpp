@@ -11,7 +11,8 @@ namespace tinynet::inline TINYNET_ABI::io {
 
 /// Compares the tensors that somebody is about to read with those in a file, so that nothing is
 /// changed where the file is another's, and the error tells all that differs at once.
-class TensorCheck {
+template <class = void>
+class TensorCheckOnDemand {
  public:
   /// The file must hold a tensor of that name and shape.
   void want(const Safetensors& file, const std::string& name, const Shape& shape) {
@@ -54,5 +55,6 @@ class TensorCheck {
   std::vector<std::string> known_;
   std::string missing_, shapes_;
 };
+using TensorCheck = TensorCheckOnDemand<>;
 
 }  // namespace tinynet::inline TINYNET_ABI::io

@@ -49,29 +49,25 @@ inline constexpr std::array conv2d_backward_weight_versions<T> = {
 };
 
 // Dot products of vectors take bfloat16 only.
-template <>
-inline constexpr std::array conv2d_forward_versions<bfloat16> = {
-    conv2d_forward_amx<bfloat16>,
-    conv2d_forward_pixels,
-    conv2d_forward_avx512,
-    conv2d_forward_simd<bfloat16>,
-    conv2d_forward_reference<bfloat16>,
+template <Scalar16 T>
+requires std::is_same_v<T, bfloat16>
+inline constexpr std::array conv2d_forward_versions<T> = {
+    conv2d_forward_amx<T>,  conv2d_forward_pixels<T>,    conv2d_forward_avx512<T>,
+    conv2d_forward_simd<T>, conv2d_forward_reference<T>,
 };
-template <>
-inline constexpr std::array conv2d_backward_input_versions<bfloat16> = {
-    conv2d_backward_input_amx<bfloat16>,
-    conv2d_backward_input_pixels,
-    conv2d_backward_input_avx512,
-    conv2d_backward_input_simd<bfloat16>,
-    conv2d_backward_input_reference<bfloat16>,
+template <Scalar16 T>
+requires std::is_same_v<T, bfloat16>
+inline constexpr std::array conv2d_backward_input_versions<T> = {
+    conv2d_backward_input_amx<T>,       conv2d_backward_input_pixels<T>,
+    conv2d_backward_input_avx512<T>,    conv2d_backward_input_simd<T>,
+    conv2d_backward_input_reference<T>,
 };
-template <>
-inline constexpr std::array conv2d_backward_weight_versions<bfloat16> = {
-    conv2d_backward_weight_amx<bfloat16>,
-    conv2d_backward_weight_pixels,
-    conv2d_backward_weight_avx512,
-    conv2d_backward_weight_simd<bfloat16>,
-    conv2d_backward_weight_reference<bfloat16>,
+template <Scalar16 T>
+requires std::is_same_v<T, bfloat16>
+inline constexpr std::array conv2d_backward_weight_versions<T> = {
+    conv2d_backward_weight_amx<T>,       conv2d_backward_weight_pixels<T>,
+    conv2d_backward_weight_avx512<T>,    conv2d_backward_weight_simd<T>,
+    conv2d_backward_weight_reference<T>,
 };
 
 // Float goes through tiles as sums of pieces where <tinynet/float_tiles.hpp> is included, which puts

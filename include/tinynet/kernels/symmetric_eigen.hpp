@@ -17,8 +17,9 @@ namespace tinynet::inline TINYNET_ABI::kernels {
 /// diagonal zero, over all pairs again and again (Golub, Van Loan, "Matrix Computations", 8.5). It is
 /// exact to the last digits also for small eigenvalues, and n^3 a sweep: for matrices of at most
 /// some hundred rows, where a dependency on a library of linear algebra would cost more.
-inline void symmetric_eigen(std::span<double> values, std::span<double> vectors,
-                            std::span<double> a, std::int64_t n) {
+template <class = void>
+void symmetric_eigen(std::span<double> values, std::span<double> vectors, std::span<double> a,
+                     std::int64_t n) {
   const auto at = [n](std::span<double> m, std::int64_t row, std::int64_t col) -> double& {
     return m[static_cast<std::size_t>(row * n + col)];
   };

@@ -37,7 +37,8 @@ void for_each_pair(const char* who, const Members& from, const Members& to, cons
 
 /// Copies the values of all parameters and buffers of one model into another that lists the same
 /// names and shapes; StateError says where they differ.
-inline void copy_values(const Members& from, const Members& to) {
+template <class = void>
+void copy_values(const Members& from, const Members& to) {
   for_each_pair("copy_values", from, to, [](const auto& mine, auto& theirs) {
     if constexpr (requires { mine.state(); }) {
       theirs.state()->name = mine.name();

@@ -30,7 +30,8 @@ void freeze(Model& model, const std::vector<Shape>& inputs) {
 }
 
 /// Lets the values change again. Call it once no other thread runs the model.
-inline void unfreeze(const Members& model) {
+template <class = void>
+void unfreeze(const Members& model) {
   model.for_parameters([](const auto&, auto& p) { p.state()->frozen = false; });
 }
 

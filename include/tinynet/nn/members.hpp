@@ -136,14 +136,16 @@ inline void initialize(const Members& members, std::uint64_t seed) {
 }
 
 /// The number of values in all parameters; frozen ones count too.
-inline std::int64_t count_parameters(const Members& members) {
+template <class = void>
+std::int64_t count_parameters(const Members& members) {
   std::int64_t total = 0;
   members.for_parameters([&](const auto&, auto& p) { total += p.value().size(); });
   return total;
 }
 
 /// What those values take in memory or in a file, in bytes (they are float or double).
-inline std::int64_t parameter_bytes(const Members& members) {
+template <class = void>
+std::int64_t parameter_bytes(const Members& members) {
   std::int64_t total = 0;
   members.for_parameters([&](const auto&, auto& p) {
     total += p.value().size() * static_cast<std::int64_t>(sizeof(*p.value().data()));

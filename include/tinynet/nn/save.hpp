@@ -40,8 +40,9 @@ inline Shape file_shape(const Shape& s) {
 }  // namespace detail
 
 /// Adds all parameters and buffers of a model to a file, each name behind `prefix`.
-inline void write_state(io::SafetensorsWriter& file, const Members& members,
-                        const std::string& prefix = "") {
+template <class = void>
+void write_state(io::SafetensorsWriter& file, const Members& members,
+                 const std::string& prefix = "") {
   members.for_parameters([&](const std::string& name, auto& parameter) {
     file.add(prefix + name, detail::turn_weight(parameter.value(), true));
   });
@@ -50,8 +51,9 @@ inline void write_state(io::SafetensorsWriter& file, const Members& members,
 }
 
 /// Tells `check` all that `take_state` is going to read.
-inline void want_state(io::TensorCheck& check, const io::Safetensors& file, const Members& members,
-                       const std::string& prefix) {
+template <class = void>
+void want_state(io::TensorCheck& check, const io::Safetensors& file, const Members& members,
+                const std::string& prefix) {
   const auto want = [&](const std::string& name, const auto& member) {
     check.want(file, prefix + name, detail::file_shape(member.shape()));
   };
@@ -60,8 +62,8 @@ inline void want_state(io::TensorCheck& check, const io::Safetensors& file, cons
 }
 
 /// Gives a model what a file holds, converted where it stores another type.
-inline void take_state(const io::Safetensors& file, const Members& members,
-                       const std::string& prefix) {
+template <class = void>
+void take_state(const io::Safetensors& file, const Members& members, const std::string& prefix) {
   members.for_parameters([&](const std::string& name, auto& parameter) {
     using P = std::remove_cvref_t<decltype(*parameter.value().data())>;
     parameter.state()->name = name;
@@ -73,8 +75,9 @@ inline void take_state(const io::Safetensors& file, const Members& members,
 
 /// Reads back what write_state has written. All names are compared before anything is changed:
 /// StateError lists what is missing, what is unexpected and which shapes differ.
-inline void read_state(const io::Safetensors& file, const Members& members,
-                       const std::string& prefix = "") {
+template <class = void>
+void read_state(const io::Safetensors& file, const Members& members,
+                const std::string& prefix = "") {
   io::TensorCheck check;
   want_state(check, file, members, prefix);
   check.require(file, prefix, Message("load", "the file does not hold this model"),
@@ -83,14 +86,16 @@ inline void read_state(const io::Safetensors& file, const Members& members,
 }
 
 /// Writes a model to a safetensors file, whole or not at all.
-inline void save(const Members& model, const std::filesystem::path& path) {
+template <class = void>
+void save(const Members& model, const std::filesystem::path& path) {
   io::SafetensorsWriter file;
   write_state(file, model);
   file.write(path);
 }
 
 /// Gives a model the values in a safetensors file; it needs no nn::initialize before.
-inline void load(const Members& model, const std::filesystem::path& path) {
+template <class = void>
+void load(const Members& model, const std::filesystem::path& path) {
   read_state(io::Safetensors::open(path), model);
 }
 

@@ -88,7 +88,8 @@ Summary summary(Model& model, const Shape& input) {
 }
 
 /// A table with one line an op and the totals.
-inline std::string to_string(const Summary& summary) {
+template <class = void>
+std::string to_string(const Summary& summary) {
   std::string text;
   const auto line = [&](const std::string& path, const std::string& op, const std::string& output,
                         const std::string& parameters, const std::string& bytes,

@@ -14,7 +14,8 @@ struct CosineRestartsOptions {
 /// Half a cosine from lr down to final_lr, then lr again (SGDR, Loshchilov and Hutter 2017):
 /// PyTorch's CosineAnnealingWarmRestarts. final_lr itself is never reached: the step of a restart
 /// has lr.
-inline Schedule cosine_restarts(const CosineRestartsOptions& o) {
+template <class = void>
+Schedule cosine_restarts(const CosineRestartsOptions& o) {
   detail::require_lr("cosine_restarts", "lr", o.lr);
   detail::require_steps("cosine_restarts", "steps", o.steps);
   detail::require_steps("cosine_restarts", "steps_factor", o.steps_factor);

@@ -16,7 +16,8 @@ struct StepDecayOptions {
 };
 
 /// Multiplied by gamma after every step_size steps: PyTorch's StepLR.
-inline Schedule step_decay(const StepDecayOptions& o) {
+template <class = void>
+Schedule step_decay(const StepDecayOptions& o) {
   detail::require_lr("step_decay", "lr", o.lr);
   detail::require_steps("step_decay", "step_size", o.step_size);
   detail::require_lr("step_decay", "gamma", o.gamma);
@@ -32,7 +33,8 @@ struct MultiStepDecayOptions {
 };
 
 /// Multiplied by gamma from each milestone on: PyTorch's MultiStepLR.
-inline Schedule multi_step_decay(const MultiStepDecayOptions& o) {
+template <class = void>
+Schedule multi_step_decay(const MultiStepDecayOptions& o) {
   detail::require_lr("multi_step_decay", "lr", o.lr);
   detail::require_lr("multi_step_decay", "gamma", o.gamma);
   return [o](std::int64_t step) {
@@ -49,7 +51,8 @@ struct ExponentialDecayOptions {
 };
 
 /// Multiplied by gamma after every step: PyTorch's ExponentialLR.
-inline Schedule exponential_decay(const ExponentialDecayOptions& o) {
+template <class = void>
+Schedule exponential_decay(const ExponentialDecayOptions& o) {
   detail::require_lr("exponential_decay", "lr", o.lr);
   detail::require_lr("exponential_decay", "gamma", o.gamma);
   return [o](std::int64_t step) { return o.lr * std::pow(o.gamma, static_cast<double>(step)); };
@@ -62,7 +65,8 @@ struct PolynomialDecayOptions {
 };
 
 /// lr * (1 - step / steps)^power: PyTorch's PolynomialLR.
-inline Schedule polynomial_decay(const PolynomialDecayOptions& o) {
+template <class = void>
+Schedule polynomial_decay(const PolynomialDecayOptions& o) {
   detail::require_lr("polynomial_decay", "lr", o.lr);
   detail::require_steps("polynomial_decay", "steps", o.steps);
   detail::require_lr("polynomial_decay", "power", o.power);

@@ -53,17 +53,20 @@ struct Group {
 };
 
 /// All parameters.
-inline Filter everything() {
+template <class = void>
+Filter everything() {
   return {"everything", [](const ParameterInfo&) { return true; }};
 }
 
-inline const char* kind_name(ParameterKind kind) {
+template <class = void>
+const char* kind_name(ParameterKind kind) {
   static constexpr const char* names[] = {"weight", "bias", "norm_scale", "norm_shift"};
   return names[static_cast<int>(kind)];
 }
 
 /// Parameters of these kinds.
-inline Filter by_kind(std::initializer_list<ParameterKind> kinds) {
+template <class = void>
+Filter by_kind(std::initializer_list<ParameterKind> kinds) {
   std::string text = "kind";
   for (const auto kind : kinds) text += std::string(" ") + kind_name(kind);
   return {text, [kinds = std::vector<ParameterKind>(kinds)](const ParameterInfo& p) {
@@ -72,14 +75,16 @@ inline Filter by_kind(std::initializer_list<ParameterKind> kinds) {
 }
 
 /// Weights with two axes or more, those of linear layers and convolutions: what Muon is made for.
-inline Filter matrices() {
+template <class = void>
+Filter matrices() {
   return {"matrices", [](const ParameterInfo& p) {
             return p.kind == ParameterKind::weight && p.shape.axes() >= 2;
           }};
 }
 
 namespace detail {
-inline bool matches_pattern(std::string_view pattern, std::string_view name) {
+template <class = void>
+bool matches_pattern(std::string_view pattern, std::string_view name) {
   if (pattern.empty()) return name.empty();
   if (pattern[0] == '*') {
     return matches_pattern(pattern.substr(1), name) ||
@@ -91,18 +96,19 @@ inline bool matches_pattern(std::string_view pattern, std::string_view name) {
 }  // namespace detail
 
 /// Parameters whose whole name fits a pattern, in which `*` stands for any characters, dots too.
-inline Filter by_name(const std::string& pattern) {
-  return {"name " + pattern, [pattern](const ParameterInfo& p) {
-            return detail::matches_pattern(pattern, p.name);
-          }};
+template <class = void>
+Filter by_name(const std::string& pattern) {
+  return {"name " + pattern,
+          [pattern](const ParameterInfo& p) { return detail::matches_pattern(pattern, p.name); }};
 }
 
 /// Biases and the scales and shifts of normalisation are left out of weight decay: to shrink them
 /// does not make a function simpler.
-inline Group no_weight_decay_for_norm_and_bias() {
-  return {.where = by_kind({ParameterKind::bias, ParameterKind::norm_scale,
-                            ParameterKind::norm_shift}),
-          .weight_decay = 0};
+template <class = void>
+Group no_weight_decay_for_norm_and_bias() {
+  return {
+      .where = by_kind({ParameterKind::bias, ParameterKind::norm_scale, ParameterKind::norm_shift}),
+      .weight_decay = 0};
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::optim

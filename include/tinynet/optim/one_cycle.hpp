@@ -24,7 +24,8 @@ struct OneCycleOptions {
 
 /// Up to max_lr and down to almost nothing (Smith and Topin 2018): PyTorch's OneCycleLR, whose step
 /// i is the i-th that is trained. Calling it with total_steps or more throws StateError.
-inline Schedule one_cycle(const OneCycleOptions& o) {
+template <class = void>
+Schedule one_cycle(const OneCycleOptions& o) {
   const auto momentum = [](const char* name, double value) {
     require_setting(value >= 0 && value < 1, "one_cycle", name, value, "at least 0 and below 1");
   };

@@ -16,7 +16,8 @@ struct SchedulePoint {
 /// last: NumPy's interp. The triangle of airbench94, up to 23 % of 476 steps and down to 7 %:
 ///
 ///     optim::piecewise_linear({{0, 0.2 * lr}, {109, lr}, {476, 0.07 * lr}})
-inline Schedule piecewise_linear(const std::vector<SchedulePoint>& points) {
+template <class = void>
+Schedule piecewise_linear(const std::vector<SchedulePoint>& points) {
   if (points.empty()) throw StateError(Message("piecewise_linear", "there is no point"));
   for (std::size_t i = 0; i < points.size(); ++i) {
     detail::require_lr("piecewise_linear", {"lr of point ", i}, points[i].lr);

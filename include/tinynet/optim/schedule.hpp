@@ -43,10 +43,12 @@ class Schedule {
 };
 
 namespace detail {
-inline void require_lr(const char* who, const Text& setting, double lr) {
+template <class = void>
+void require_lr(const char* who, const Text& setting, double lr) {
   require_setting(lr >= 0 && std::isfinite(lr), who, setting, lr, "a finite number, 0 or more");
 }
-inline void require_steps(const char* who, const Text& setting, std::int64_t steps) {
+template <class = void>
+void require_steps(const char* who, const Text& setting, std::int64_t steps) {
   require_setting(steps > 0, who, setting, static_cast<double>(steps), "1 or more");
 }
 inline double cosine_between(double start, double end, double fraction) {
@@ -61,7 +63,8 @@ inline double fraction(std::int64_t step, std::int64_t steps) {
 }  // namespace detail
 
 /// The same at every step.
-inline Schedule constant(double lr) {
+template <class = void>
+Schedule constant(double lr) {
   detail::require_lr("constant", "lr", lr);
   return [lr](std::int64_t) { return lr; };
 }
@@ -74,7 +77,8 @@ struct LinearOptions {
 };
 
 /// A straight line from lr * start_factor to lr * end_factor: PyTorch's LinearLR.
-inline Schedule linear(const LinearOptions& o) {
+template <class = void>
+Schedule linear(const LinearOptions& o) {
   detail::require_lr("linear", "lr", o.lr);
   detail::require_steps("linear", "steps", o.steps);
   detail::require_lr("linear", "start_factor", o.start_factor);
@@ -93,7 +97,8 @@ struct CosineOptions {
 
 /// Half a cosine from lr down to final_lr; then it rises again, with the period 2 * steps:
 /// PyTorch's CosineAnnealingLR (Loshchilov and Hutter 2017).
-inline Schedule cosine(const CosineOptions& o) {
+template <class = void>
+Schedule cosine(const CosineOptions& o) {
   detail::require_lr("cosine", "lr", o.lr);
   detail::require_steps("cosine", "steps", o.steps);
   detail::require_lr("cosine", "final_lr", o.final_lr);
@@ -111,7 +116,8 @@ struct Stage {
 ///
 ///     optim::sequential({{.schedule = optim::constant(0.1), .steps = 500},
 ///                        {.schedule = optim::cosine({.lr = 0.1, .steps = 1500})}})
-inline Schedule sequential(const std::vector<Stage>& stages) {
+template <class = void>
+Schedule sequential(const std::vector<Stage>& stages) {
   if (stages.empty()) throw StateError(Message("sequential", "there is no stage"));
   for (std::size_t i = 0; i + 1 < stages.size(); ++i) {
     detail::require_steps("sequential", {"steps of stage ", i}, stages[i].steps);
@@ -130,7 +136,8 @@ struct WarmUpOptions {
 
 /// A straight line up to what `schedule` begins with, then `schedule` from its step 0: PyTorch's
 /// SequentialLR of a LinearLR and another. In all, these are `steps` more than those of `schedule`.
-inline Schedule warm_up(const WarmUpOptions& o, const Schedule& schedule) {
+template <class = void>
+Schedule warm_up(const WarmUpOptions& o, const Schedule& schedule) {
   detail::require_steps("warm_up", "steps", o.steps);
   detail::require_lr("warm_up", "start_factor", o.start_factor);
   return [o, schedule](std::int64_t step) {

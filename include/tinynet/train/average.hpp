@@ -20,10 +20,11 @@ namespace tinynet::inline TINYNET_ABI::train {
 ///     train::WeightAverage mean(model);
 ///     ...mean.add(model);          // at the end of each of the last epochs
 ///     mean.copy_to(model);
-class WeightAverage {
+template <class = void>
+class WeightAverageOnDemand {
  public:
   /// Nothing is added yet: `model` says what there will be.
-  explicit WeightAverage(const nn::Members& model) : weights_(model) {}
+  explicit WeightAverageOnDemand(const nn::Members& model) : weights_(model) {}
 
   /// Adds values that count `weight` times as much as others. Throws StateError if the model is
   /// another.
@@ -49,13 +50,15 @@ class WeightAverage {
   Weights weights_;
   double total_ = 0;
 };
+using WeightAverage = WeightAverageOnDemand<>;
 
 /// Gives a model the mean of the weights in several files. `prefix` is "model." for checkpoints,
 /// "ema." for the averages in them.
 ///
 ///     train::average_files({"a/model.safetensors", "b/model.safetensors"}, model);
-inline void average_files(const std::vector<std::filesystem::path>& files, const nn::Members& model,
-                          const std::string& prefix = "") {
+template <class = void>
+void average_files(const std::vector<std::filesystem::path>& files, const nn::Members& model,
+                   const std::string& prefix = "") {
   if (files.empty()) throw StateError(Message("average_files", "there is no file"));
   nn::read_state(io::Safetensors::open(files[0]), model, prefix);
   WeightAverage mean(model);

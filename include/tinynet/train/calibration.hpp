@@ -20,7 +20,8 @@ struct Judgement {
 };
 
 /// One for each prediction.
-inline std::vector<Judgement> judgements(const Predictions& predictions) {
+template <class = void>
+std::vector<Judgement> judgements(const Predictions& predictions) {
   const auto chances = probabilities(predictions);
   const auto k = predictions.classes();
   std::vector<Judgement> all;
@@ -35,8 +36,8 @@ inline std::vector<Judgement> judgements(const Predictions& predictions) {
 }
 
 /// The wrong predictions that the model was surest of, at most `count`, the surest first.
-inline std::vector<Judgement> confident_mistakes(const Predictions& predictions,
-                                                 std::size_t count) {
+template <class = void>
+std::vector<Judgement> confident_mistakes(const Predictions& predictions, std::size_t count) {
   auto all = judgements(predictions);
   std::erase_if(all, [](const Judgement& j) { return j.correct() || std::isnan(j.confidence); });
   std::stable_sort(all.begin(), all.end(),
@@ -55,7 +56,8 @@ struct CalibrationBin {
 };
 
 /// Sorts predictions by confidence into ranges of equal width. Throws ShapeError without ranges.
-inline std::vector<CalibrationBin> calibration(const Predictions& predictions, int bins = 15) {
+template <class = void>
+std::vector<CalibrationBin> calibration(const Predictions& predictions, int bins = 15) {
   if (bins < 1) throw ShapeError(Message("calibration", "needs a bin").fact("came", bins));
   std::vector<CalibrationBin> result(static_cast<std::size_t>(bins));
   for (int b = 0; b < bins; ++b) {
@@ -78,7 +80,8 @@ inline std::vector<CalibrationBin> calibration(const Predictions& predictions, i
 /// over ranges of confidence, weighed by their samples (Guo, Pleiss, Sun, Weinberger 2017, eq. 3).
 /// Zero says that of predictions made with 80 % confidence 80 % are right. Rows with a NaN do not
 /// take part.
-inline double calibration_error(const Predictions& predictions, int bins = 15) {
+template <class = void>
+double calibration_error(const Predictions& predictions, int bins = 15) {
   double error = 0, total = 0;
   for (const auto& bin : calibration(predictions, bins)) {
     if (bin.total == 0) continue;

@@ -36,14 +36,15 @@ struct Position {
 ///     const auto position = checkpoint.load(path);
 ///
 /// The file is replaced whole or not at all. What was added must outlive this.
-class Checkpoint {
+template <class = void>
+class CheckpointOnDemand {
  public:
-  explicit Checkpoint(const nn::Members& model) : model_(model) {}
+  explicit CheckpointOnDemand(const nn::Members& model) : model_(model) {}
 
   /// Adds anything that has tensors to keep: `part.visit_state(f)` calls f(name, tensor) with views
   /// of them, as optimizers and averages of weights do.
   template <class Part>
-  Checkpoint& add(const std::string& prefix, const Part& part) {
+  CheckpointOnDemand& add(const std::string& prefix, const Part& part) {
     parts_.push_back([prefix = prefix + ".", &part](std::vector<Entry>& entries) {
       part.visit_state([&](const std::string& name, const auto& tensor) {
         entries.push_back({prefix + name, tensor});
@@ -53,7 +54,7 @@ class Checkpoint {
   }
 
   /// A setting without which the run would not go on as it began. `load` compares it.
-  Checkpoint& require(const std::string& setting, const std::string& value) {
+  CheckpointOnDemand& require(const std::string& setting, const std::string& value) {
     settings_["setting." + setting] = value;
     return *this;
   }
@@ -153,5 +154,6 @@ class Checkpoint {
   std::vector<std::function<void(std::vector<Entry>&)>> parts_;
   std::map<std::string, std::string> settings_;
 };
+using Checkpoint = CheckpointOnDemand<>;
 
 }  // namespace tinynet::inline TINYNET_ABI::train

@@ -23,7 +23,8 @@ struct Comparison {
 /// Compares accuracies that were measured on different samples, or of which no more is known: the
 /// interval of Newcombe (1998, method 10), made of the two Wilson intervals. Where both models saw
 /// the same samples, `compare(Predictions, Predictions)` sees smaller differences.
-inline Comparison compare(const Evaluation& first, const Evaluation& second) {
+template <class = void>
+Comparison compare(const Evaluation& first, const Evaluation& second) {
   const auto a = wilson(first.correct, first.total), b = wilson(second.correct, second.total);
   const double p = first.accuracy, q = second.accuracy;
   return {q - p, q - p - std::hypot(q - b.low, a.high - p),
@@ -33,7 +34,8 @@ inline Comparison compare(const Evaluation& first, const Evaluation& second) {
 /// Compares two models on the same samples in the same order. What both get right or both wrong says
 /// nothing of their difference, so the interval is that of paired shares, Wald's with half a sample
 /// added to each of the four cells (Agresti and Min 2005). Throws StateError if the samples differ.
-inline Comparison compare(const Predictions& first, const Predictions& second) {
+template <class = void>
+Comparison compare(const Predictions& first, const Predictions& second) {
   const bool same =
       first.samples == second.samples &&
       std::equal(first.labels.data(), first.labels.data() + first.size(), second.labels.data());
@@ -63,8 +65,9 @@ inline Comparison compare(const Predictions& first, const Predictions& second) {
 ///
 ///     "mixup is 0.42 points better than plain (95 % interval -0.10 to +0.94), which may be chance:
 ///      10000 samples do not tell them apart"
-inline std::string describe(const Comparison& comparison, const std::string& first,
-                            const std::string& second) {
+template <class = void>
+std::string describe(const Comparison& comparison, const std::string& first,
+                     const std::string& second) {
   char text[160];
   std::snprintf(text, sizeof text, " is %.2f points %s than ",
                 100 * std::abs(comparison.difference),
@@ -81,8 +84,9 @@ inline std::string describe(const Comparison& comparison, const std::string& fir
 /// A warning where a variant of a model (test-time augmentation, an average of its weights) is worse
 /// than the plain one by more than `points` hundredths: then the variant is broken, since it should
 /// do no harm. Empty where all is well.
-inline std::string warn_if_worse(const std::string& variant, const Evaluation& plain,
-                                 const Evaluation& other, double points = 1) {
+template <class = void>
+std::string warn_if_worse(const std::string& variant, const Evaluation& plain,
+                          const Evaluation& other, double points = 1) {
   if (!(plain.accuracy - other.accuracy > points / 100)) return "";
   char text[160];
   std::snprintf(

@@ -120,14 +120,16 @@ class ConfusionMatrix {
 
 namespace detail {
 
-inline std::string percent(double share) {
+template <class = void>
+std::string percent(double share) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2f", 100 * share);
   return text;
 }
 
 /// The name of a class, its number where the names do not reach.
-inline std::string class_name(const std::vector<std::string>& names, std::int32_t label) {
+template <class = void>
+std::string class_name(const std::vector<std::string>& names, std::int32_t label) {
   const auto i = static_cast<std::size_t>(label);
   return label >= 0 && i < names.size() ? names[i] : std::to_string(label);
 }
@@ -135,8 +137,8 @@ inline std::string class_name(const std::vector<std::string>& names, std::int32_
 }  // namespace detail
 
 /// A table with a line for each class, in per cent, and the worst class below.
-inline std::string class_table(const ConfusionMatrix& matrix,
-                               const std::vector<std::string>& names = {}) {
+template <class = void>
+std::string class_table(const ConfusionMatrix& matrix, const std::vector<std::string>& names = {}) {
   Table table({"class", "accuracy %", "95 % interval", "precision %", "samples"});
   for (const auto& one : matrix.by_class()) {
     const auto interval = detail::percent(one.low) + " to " + detail::percent(one.high);
@@ -150,8 +152,9 @@ inline std::string class_table(const ConfusionMatrix& matrix,
 }
 
 /// A table of the most frequent mistakes.
-inline std::string confusion_table(const ConfusionMatrix& matrix, std::size_t count = 10,
-                                   const std::vector<std::string>& names = {}) {
+template <class = void>
+std::string confusion_table(const ConfusionMatrix& matrix, std::size_t count = 10,
+                            const std::vector<std::string>& names = {}) {
   Table table({"class", "taken for", "times", "% of class"});
   for (const auto& pair : matrix.most_confused(count)) {
     const auto total = static_cast<double>(matrix.total(pair.label));
@@ -163,8 +166,8 @@ inline std::string confusion_table(const ConfusionMatrix& matrix, std::size_t co
 }
 
 /// The counts, a line for each class and a column for what it was taken for (by number).
-inline std::string to_string(const ConfusionMatrix& matrix,
-                             const std::vector<std::string>& names = {}) {
+template <class = void>
+std::string to_string(const ConfusionMatrix& matrix, const std::vector<std::string>& names = {}) {
   std::vector<std::string> header{"class \\ taken for"};
   for (std::int64_t j = 0; j < matrix.classes(); ++j) header.push_back(std::to_string(j));
   Table table(header);

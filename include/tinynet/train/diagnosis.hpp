@@ -18,8 +18,9 @@ enum class Fit { underfitting, balanced, overfitting };
 /// Overfitting: more than `gap` better on the training images than on the test images, and not by
 /// chance. Underfitting: no more than `gap` better, and wrong on more than `error` of the images that
 /// it was trained on. Both evaluations are of the finished model, on images without augmentation.
-inline Fit diagnose(const Evaluation& training, const Evaluation& test, double gap = 0.02,
-                    double error = 0.05) {
+template <class = void>
+Fit diagnose(const Evaluation& training, const Evaluation& test, double gap = 0.02,
+             double error = 0.05) {
   const auto difference = compare(test, training);
   if (difference.difference > gap && difference.low > 0) return Fit::overfitting;
   return training.accuracy < 1 - error ? Fit::underfitting : Fit::balanced;
@@ -29,7 +30,8 @@ inline Fit diagnose(const Evaluation& training, const Evaluation& test, double g
 ///
 ///     "99.41 % on the training images, 91.80 % on unseen images: a gap of 7.61 points, overfitting.
 ///      More augmentation, weight decay or dropout may help."
-inline std::string describe_gap(const Evaluation& training, const Evaluation& test) {
+template <class = void>
+std::string describe_gap(const Evaluation& training, const Evaluation& test) {
   char text[200];
   std::snprintf(text, sizeof text,
                 "%.2f %% on the training images, %.2f %% on unseen images: a gap of %.2f points",
@@ -51,8 +53,9 @@ inline std::string describe_gap(const Evaluation& training, const Evaluation& te
 /// The place of the first epoch of the plateau that a training loss ended in: from there on it never
 /// fell by more than `relative` below that epoch's. None where it still fell, or fewer than `epochs`
 /// came after.
-inline std::optional<std::size_t> plateau(const History& history, double relative = 0.03,
-                                          std::size_t epochs = 3) {
+template <class = void>
+std::optional<std::size_t> plateau(const History& history, double relative = 0.03,
+                                   std::size_t epochs = 3) {
   if (history.size() <= epochs) return std::nullopt;
   auto first = history.size() - 1;
   double lowest = history.back().loss;
@@ -70,7 +73,8 @@ inline std::optional<std::size_t> plateau(const History& history, double relativ
 ///     "the training loss was still falling, by 6.1 % in the last epoch: no plateau"
 ///
 /// Empty for fewer than two epochs.
-inline std::string describe_plateau(const History& history) {
+template <class = void>
+std::string describe_plateau(const History& history) {
   if (history.size() < 2) return "";
   char text[160];
   if (const auto first = plateau(history)) {

@@ -24,9 +24,10 @@ struct EarlyStoppingOptions {
 ///       if (stopping.update(validation.accuracy, model)) break;
 ///     }
 ///     stopping.restore_best(model);
-class EarlyStopping {
+template <class = void>
+class EarlyStoppingOnDemand {
  public:
-  explicit EarlyStopping(const nn::Members& model, const EarlyStoppingOptions& options = {})
+  explicit EarlyStoppingOnDemand(const nn::Members& model, const EarlyStoppingOptions& options = {})
       : options_(options), weights_(model) {
     const auto patience = static_cast<double>(options.patience);
     require_setting(patience >= 1, "EarlyStopping", "patience", patience, "1 or more");
@@ -35,8 +36,8 @@ class EarlyStopping {
     constexpr double infinity = std::numeric_limits<double>::infinity();
     *best_.data() = options.goal == optim::Goal::minimize ? infinity : -infinity;
   }
-  EarlyStopping(EarlyStopping&&) noexcept = default;
-  EarlyStopping& operator=(EarlyStopping&&) noexcept = default;
+  EarlyStoppingOnDemand(EarlyStoppingOnDemand&&) noexcept = default;
+  EarlyStoppingOnDemand& operator=(EarlyStoppingOnDemand&&) noexcept = default;
 
   const EarlyStoppingOptions& options() const { return options_; }
   /// The best metric so far, and the update, counted from 0, that it came with; -1 before one.
@@ -91,5 +92,6 @@ class EarlyStopping {
   Tensor<std::int64_t> best_update_ = Tensor<std::int64_t>::full({}, -1);
   Tensor<std::int64_t> updates_ = Tensor<std::int64_t>::zeros({});
 };
+using EarlyStopping = EarlyStoppingOnDemand<>;
 
 }  // namespace tinynet::inline TINYNET_ABI::train

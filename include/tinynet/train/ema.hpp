@@ -30,15 +30,16 @@ struct EmaOptions {
 ///
 /// Update 0 takes the model's values. An Ema lists them as the model does: nn::save(ema, path)
 /// writes a file that nn::load(model, path) reads, nn::copy_values(ema, copy) fills another model.
-class Ema {
+template <class = void>
+class EmaOnDemand {
  public:
-  explicit Ema(const nn::Members& model, const EmaOptions& options = {})
+  explicit EmaOnDemand(const nn::Members& model, const EmaOptions& options = {})
       : options_(options), weights_(model) {
     require_setting(options.decay >= 0 && options.decay < 1, "Ema", "decay", options.decay,
-                           "at least 0 and below 1");
+                    "at least 0 and below 1");
   }
-  Ema(Ema&&) noexcept = default;
-  Ema& operator=(Ema&&) noexcept = default;
+  EmaOnDemand(EmaOnDemand&&) noexcept = default;
+  EmaOnDemand& operator=(EmaOnDemand&&) noexcept = default;
 
   const EmaOptions& options() const { return options_; }
   /// Updates so far.
@@ -70,10 +71,10 @@ class Ema {
   }
 
   /// Exchanges the model's values for the averages; its destructor exchanges them back. Neither
-  /// model nor Ema may be moved or destroyed meanwhile.
+  /// model nor EmaOnDemand may be moved or destroyed meanwhile.
   class Swap {
    public:
-    Swap(Ema& ema, nn::Members model) : ema_(ema), model_(std::move(model)) {
+    Swap(EmaOnDemand& ema, nn::Members model) : ema_(ema), model_(std::move(model)) {
       ema_.require_apart("swap_into");
       ema_.weights_.swap_with(model_);
       ema_.swapped_ = true;
@@ -86,7 +87,7 @@ class Ema {
     Swap& operator=(const Swap&) = delete;
 
    private:
-    Ema& ema_;
+    EmaOnDemand& ema_;
     nn::Members model_;
   };
   [[nodiscard]] Swap swap_into(const nn::Members& model) { return Swap(*this, model); }
@@ -113,5 +114,6 @@ class Ema {
   bool swapped_ = false;
   Tensor<std::int64_t> updates_ = Tensor<std::int64_t>::zeros({});
 };
+using Ema = EmaOnDemand<>;
 
 }  // namespace tinynet::inline TINYNET_ABI::train

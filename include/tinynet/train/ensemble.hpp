@@ -20,9 +20,10 @@ namespace tinynet::inline TINYNET_ABI::train {
 ///       ensemble.add(train::predict(model, tests));
 ///     }
 ///     const auto all = train::evaluate(ensemble.predictions());
-class Ensemble {
+template <class = void>
+class EnsembleOnDemand {
  public:
-  explicit Ensemble(Combine how = Combine::probabilities) : combination_(how) {}
+  explicit EnsembleOnDemand(Combine how = Combine::probabilities) : combination_(how) {}
 
   /// Throws StateError for a member that saw other samples than the first.
   void add(const Predictions& member, double weight = 1) {
@@ -54,9 +55,11 @@ class Ensemble {
   Predictions first_;  // labels and samples of all
   std::int64_t members_ = 0;
 };
+using Ensemble = EnsembleOnDemand<>;
 
 /// Writes predictions as a safetensors file: members of an ensemble may come from several runs.
-inline void save_predictions(const Predictions& predictions, const std::filesystem::path& path) {
+template <class = void>
+void save_predictions(const Predictions& predictions, const std::filesystem::path& path) {
   io::SafetensorsWriter file;
   file.add("logits", predictions.logits);
   file.add("labels", predictions.labels);
@@ -65,7 +68,8 @@ inline void save_predictions(const Predictions& predictions, const std::filesyst
 }
 
 /// Reads them back. Throws DataError where the file holds something else.
-inline Predictions load_predictions(const std::filesystem::path& path) {
+template <class = void>
+Predictions load_predictions(const std::filesystem::path& path) {
   const auto file = io::Safetensors::open(path);
   const auto samples = file.read<std::int64_t>("samples");
   Predictions result{file.read<float>("logits"),

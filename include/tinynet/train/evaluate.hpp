@@ -43,7 +43,8 @@ Evaluation evaluate(Model& model, const data::Loader<T>& loader) {
 /// The accuracy of a model that may name k classes: a sample is correct where fewer than k classes
 /// have a larger logit than its label (of equal ones the first counts as larger, as in `argmax`). A
 /// row with a NaN is never correct. Throws ShapeError for a k that is not 1 to classes.
-inline Accuracy top_k(const Predictions& predictions, std::int64_t k) {
+template <class = void>
+Accuracy top_k(const Predictions& predictions, std::int64_t k) {
   if (k < 1 || k > predictions.classes()) {
     throw ShapeError(Message("top_k", "k must be a number of classes")
                          .fact("expected", {"1 to ", predictions.classes()})
@@ -65,7 +66,8 @@ inline Accuracy top_k(const Predictions& predictions, std::int64_t k) {
 }
 
 /// "91.20 % (95 % interval 90.63 to 91.74), loss 0.2481"
-inline std::string to_string(const Evaluation& evaluation) {
+template <class = void>
+std::string to_string(const Evaluation& evaluation) {
   char text[128];
   std::snprintf(text, sizeof text, "%.2f %% (95 %% interval %.2f to %.2f), loss %.4f",
                 100 * evaluation.accuracy, 100 * evaluation.low, 100 * evaluation.high,

@@ -29,7 +29,8 @@ struct Predictions {
 };
 
 /// softmax(logits): [n, k]
-inline Tensor<float> probabilities(const Predictions& predictions) {
+template <class = void>
+Tensor<float> probabilities(const Predictions& predictions) {
   Tensor<float> result(predictions.logits.shape());
   if (result.empty()) return result;
   kernels::softmax_forward<float>(result.span(), predictions.logits.span(), predictions.classes());

@@ -13,13 +13,15 @@ namespace tinynet::inline TINYNET_ABI::train {
 /// images that chose the model is too high.
 enum class Selection { last, validation, test };
 
-inline const char* to_string(Selection selection) {
+template <class = void>
+const char* to_string(Selection selection) {
   constexpr const char* names[] = {"last", "validation", "test"};
   return names[static_cast<int>(selection)];
 }
 
 /// The selection of that name. Throws StateError for any other.
-inline Selection selection_of(const std::string& name) {
+template <class = void>
+Selection selection_of(const std::string& name) {
   for (const auto one : {Selection::last, Selection::validation, Selection::test}) {
     if (name == to_string(one)) return one;
   }
@@ -29,7 +31,8 @@ inline Selection selection_of(const std::string& name) {
 }
 
 /// What must be said beside an accuracy that was come by in that way; empty where nothing must.
-inline std::string selection_note(Selection selection) {
+template <class = void>
+std::string selection_note(Selection selection) {
   if (selection != Selection::test) return "";
   return "the epoch was chosen by its accuracy on the test images, so that accuracy is too high: "
          "choose by images held out of the training set (validation)";
@@ -37,7 +40,8 @@ inline std::string selection_note(Selection selection) {
 
 /// The place in the history of the epoch with the best accuracy on the validation images, the first
 /// of several; the last epoch where there was no validation. Throws StateError without epochs.
-inline std::size_t best_epoch(const History& history) {
+template <class = void>
+std::size_t best_epoch(const History& history) {
   if (history.empty()) throw StateError(Message("best_epoch", "no epoch was trained"));
   std::size_t best = history.size() - 1;
   double highest = -1;

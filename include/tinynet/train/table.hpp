@@ -16,9 +16,10 @@ namespace tinynet::inline TINYNET_ABI::train {
 ///     Table table({"class", "accuracy"});
 ///     table.row({"Shirt", "78.40 %"});
 ///     std::fputs(table.string().c_str(), stdout);
-class Table {
+template <class = void>
+class TableOnDemand {
  public:
-  explicit Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
+  explicit TableOnDemand(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
 
   /// Cells that are missing at the end stay empty.
   void row(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
@@ -52,5 +53,6 @@ class Table {
 
   std::vector<std::vector<std::string>> rows_;
 };
+using Table = TableOnDemand<>;
 
 }  // namespace tinynet::inline TINYNET_ABI::train

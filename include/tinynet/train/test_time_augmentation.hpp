@@ -22,11 +22,15 @@ struct View {
 };
 
 /// The image and its mirror image.
-inline std::vector<View> mirror_views() { return {{}, {.mirror = true}}; }
+template <class = void>
+std::vector<View> mirror_views() {
+  return {{}, {.mirror = true}};
+}
 
 /// The image and two diagonal shifts by a pixel, each with its mirror image. The shifts weigh as much
 /// together as the image itself (airbench's level 2; Jordan 2024).
-inline std::vector<View> six_views() {
+template <class = void>
+std::vector<View> six_views() {
   std::vector<View> views;
   for (const bool mirror : {false, true}) {
     views.push_back({.mirror = mirror, .weight = 0.25});
@@ -52,8 +56,8 @@ struct TestTimeAugmentation {
 
 namespace detail {
 
-inline void require_views(const TestTimeAugmentation& options, std::int64_t height,
-                          std::int64_t width) {
+template <class = void>
+void require_views(const TestTimeAugmentation& options, std::int64_t height, std::int64_t width) {
   const auto fail = [](const char* what) { return Message("test_time_augmentation", what); };
   if (options.views.empty()) throw ShapeError(fail("needs a view"));
   if (!(options.share >= 0 && options.share <= 1)) {
@@ -71,7 +75,8 @@ inline void require_views(const TestTimeAugmentation& options, std::int64_t heig
 }
 
 /// The pixel to read at `at`, which may lie outside [0, size); -1: none.
-inline std::int64_t beyond(std::int64_t at, std::int64_t size, data::Border border) {
+template <class = void>
+std::int64_t beyond(std::int64_t at, std::int64_t size, data::Border border) {
   if (at >= 0 && at < size) return at;
   if (border == data::Border::zero) return -1;
   return at < 0 ? -at : 2 * (size - 1) - at;
@@ -109,7 +114,8 @@ Tensor<T> apply(const View& view, const Tensor<T>& images, data::Border border,
 namespace detail {
 
 /// What zero becomes on its way into a batch.
-inline std::vector<float> normalised_black(const data::Normalization& normalization) {
+template <class = void>
+std::vector<float> normalised_black(const data::Normalization& normalization) {
   std::vector<float> black;
   for (std::size_t c = 0; c < normalization.mean.size(); ++c) {
     const bool scaled = c < normalization.deviation.size();
@@ -119,8 +125,8 @@ inline std::vector<float> normalised_black(const data::Normalization& normalizat
 }
 
 /// The `count` rows with the lowest confidence, NaN first, in ascending order.
-inline std::vector<std::int64_t> least_confident(const Predictions& predictions,
-                                                 std::int64_t count) {
+template <class = void>
+std::vector<std::int64_t> least_confident(const Predictions& predictions, std::int64_t count) {
   auto all = judgements(predictions);
   std::stable_sort(all.begin(), all.end(), [](const Judgement& a, const Judgement& b) {
     if (std::isnan(a.confidence) || std::isnan(b.confidence)) {

@@ -18,10 +18,11 @@ namespace tinynet::inline TINYNET_ABI::train {
 ///     train::Weights before(model);
 ///     ...
 ///     before.copy_to(model);
-class Weights {
+template <class = void>
+class WeightsOnDemand {
  public:
   /// A copy of the model's values. Throws StateError where a parameter has none yet.
-  explicit Weights(const nn::Members& model) {
+  explicit WeightsOnDemand(const nn::Members& model) {
     for (const auto& entry : model.entries()) {
       std::visit(
           [&](const auto* member) {
@@ -123,5 +124,6 @@ class Weights {
 
   std::vector<Entry> entries_;
 };
+using Weights = WeightsOnDemand<>;
 
 }  // namespace tinynet::inline TINYNET_ABI::train

@@ -10,12 +10,14 @@
 namespace tinynet::inline TINYNET_ABI::data {
 
 /// Mixes with black (torchvision's adjust_brightness); `factor` 0 or more.
-inline void adjust_brightness(Image& image, float factor) {
+template <class = void>
+void adjust_brightness(Image& image, float factor) {
   look_up(image, level_table([=](float level) { return factor * level; }));
 }
 
 /// The mean grey level of an image of 1 or 3 channels, each pixel's cut off to a whole number.
-inline float mean_grey_level(const Image& image) {
+template <class = void>
+float mean_grey_level(const Image& image) {
   const auto pixels = image.height * image.width;
   std::int64_t sum = 0;
   if (image.channels == 1) {
@@ -30,7 +32,8 @@ inline float mean_grey_level(const Image& image) {
 }
 
 /// Mixes with the mean grey level (torchvision's adjust_contrast); `factor` 0 or more.
-inline void adjust_contrast(Image& image, float factor) {
+template <class = void>
+void adjust_contrast(Image& image, float factor) {
   require_grey_or_rgb("contrast", image);
   const auto mean = (1 - factor) * mean_grey_level(image);
   look_up(image, level_table([=](float level) { return factor * level + mean; }));
@@ -38,7 +41,8 @@ inline void adjust_contrast(Image& image, float factor) {
 
 /// Mixes each pixel with its grey level (torchvision's adjust_saturation); `factor` 0 or more. A
 /// grey image stays as it is.
-inline void adjust_saturation(Image& image, float factor) {
+template <class = void>
+void adjust_saturation(Image& image, float factor) {
   require_grey_or_rgb("saturation", image);
   if (image.channels == 1) return;
   map_colours(image, [=](auto& red, auto& green, auto& blue) {
@@ -51,7 +55,8 @@ inline void adjust_saturation(Image& image, float factor) {
 }
 
 /// Replaces each pixel by its grey level in all three channels (PyTorch's RandomGrayscale).
-inline void grayscale(Image& image) {
+template <class = void>
+void grayscale(Image& image) {
   require_grey_or_rgb("grayscale", image);
   if (image.channels == 1) return;
   map_colours(image, [](auto& red, auto& green, auto& blue) {
@@ -60,10 +65,12 @@ inline void grayscale(Image& image) {
 }
 
 namespace detail {
-inline void require_amount(const char* who, float amount, float most, const char* expected) {
+template <class = void>
+void require_amount(const char* who, float amount, float most, const char* expected) {
   require_setting(amount >= 0 && amount <= most, who, "amount", amount, expected);
 }
-inline float draw_factor(random::Generator& generator, float amount) {
+template <class = void>
+float draw_factor(random::Generator& generator, float amount) {
   return generator.uniform(1 - amount, 1 + amount);
 }
 }  // namespace detail
@@ -77,6 +84,7 @@ struct Brightness {
     detail::require_amount("brightness", amount, 1, "0 to 1");
     require_probability("brightness", probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (!generator.chance(probability)) return;
     adjust_brightness(image, detail::draw_factor(generator, amount));
@@ -92,6 +100,7 @@ struct Contrast {
     detail::require_amount("contrast", amount, 1, "0 to 1");
     require_probability("contrast", probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (!generator.chance(probability)) return;
     adjust_contrast(image, detail::draw_factor(generator, amount));
@@ -107,6 +116,7 @@ struct Saturation {
     detail::require_amount("saturation", amount, 1, "0 to 1");
     require_probability("saturation", probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (!generator.chance(probability)) return;
     adjust_saturation(image, detail::draw_factor(generator, amount));
@@ -118,6 +128,7 @@ struct Grayscale {
   float probability = 0.1f;
 
   void check() const { require_probability("grayscale", probability); }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (generator.chance(probability)) grayscale(image);
   }
@@ -135,6 +146,7 @@ struct BrightnessContrast {
     require_setting(contrast >= 0 && contrast <= 1, who, "contrast", contrast, "0 to 1");
     require_probability(who, probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (!generator.chance(probability)) return;
     const auto factor = detail::draw_factor(generator, contrast);

@@ -20,7 +20,8 @@ struct AffineMove {
 };
 
 /// Applies the move to an image of 1 or 3 channels.
-inline void affine(Image& image, const AffineMove& move, const Sampling& sampling = {}) {
+template <class = void>
+void affine(Image& image, const AffineMove& move, const Sampling& sampling = {}) {
   require_grey_or_rgb("affine", image);
   constexpr double radians = std::numbers::pi / 180;
   const double turn = move.angle * radians;
@@ -64,6 +65,7 @@ struct RandomAffine {
     require_fill(who, fill);
     require_probability(who, probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (!generator.chance(probability)) return;
     const auto either_side = [&](float most) { return generator.uniform(-most, most); };
@@ -96,6 +98,7 @@ struct ShiftScaleRotate {
     require_fill(who, fill);
     require_probability(who, probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (!generator.chance(probability)) return;
     AffineMove move;

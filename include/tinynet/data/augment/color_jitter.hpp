@@ -24,6 +24,7 @@ struct ColorJitter {
     require_setting(hue >= 0 && hue <= 0.5f, who, "hue", hue, "0 to 0.5");
     require_probability(who, probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (!generator.chance(probability)) return;
     std::array<int, 4> order{0, 1, 2, 3};

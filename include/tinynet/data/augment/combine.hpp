@@ -14,14 +14,16 @@
 namespace tinynet::inline TINYNET_ABI::data {
 
 /// Applies transforms one after another.
-inline Transform compose(std::vector<Transform> transforms) {
+template <class = void>
+Transform compose(std::vector<Transform> transforms) {
   return [transforms = std::move(transforms)](Image& image, random::Generator& generator) {
     for (const auto& transform : transforms) transform(image, generator);
   };
 }
 
 /// Applies the transform to this share of the images.
-inline Transform sometimes(float probability, Transform transform) {
+template <class = void>
+Transform sometimes(float probability, Transform transform) {
   require_probability("sometimes", probability);
   return [=, transform = std::move(transform)](Image& image, random::Generator& generator) {
     if (generator.chance(probability)) transform(image, generator);
@@ -30,7 +32,8 @@ inline Transform sometimes(float probability, Transform transform) {
 
 /// Applies one of the transforms: each equally often, or as often as its weight says. Throws
 /// StateError if there is none, if the weights are not as many, are negative or all zero.
-inline Transform one_of(std::vector<Transform> transforms, std::vector<float> weights = {}) {
+template <class = void>
+Transform one_of(std::vector<Transform> transforms, std::vector<float> weights = {}) {
   if (weights.empty()) weights.resize(transforms.size(), 1);
   if (transforms.empty()) throw StateError(Message("one_of", "there is nothing to choose from"));
   if (weights.size() != transforms.size()) {
@@ -55,7 +58,8 @@ inline Transform one_of(std::vector<Transform> transforms, std::vector<float> we
 
 /// Applies `count` different transforms in random order, each at most once; every choice is equally
 /// likely. Throws StateError if there are not as many.
-inline Transform some_of(std::int64_t count, std::vector<Transform> transforms) {
+template <class = void>
+Transform some_of(std::int64_t count, std::vector<Transform> transforms) {
   const auto all = std::ssize(transforms);
   if (count < 0 || count > all) {
     throw StateError(Message("some_of", {"cannot choose ", count, " different transforms"})
@@ -75,7 +79,8 @@ inline Transform some_of(std::int64_t count, std::vector<Transform> transforms) 
 
 /// Applies the transform to images of these labels and leaves the others alone. Throws StateError
 /// for a negative label.
-inline Transform per_class(std::vector<std::int32_t> labels, Transform transform) {
+template <class = void>
+Transform per_class(std::vector<std::int32_t> labels, Transform transform) {
   for (const auto label : labels) {
     require_setting(label >= 0, "per_class", "a label", label, "0 or more");
   }
@@ -88,8 +93,9 @@ inline Transform per_class(std::vector<std::int32_t> labels, Transform transform
 
 /// The same with names out of `classes`, the data set's: `per_class(train.classes(), {"Shirt"},
 /// RandomErasing{})`. Throws StateError for a name that is not one of them.
-inline Transform per_class(const std::vector<std::string>& classes,
-                           const std::vector<std::string>& names, Transform transform) {
+template <class = void>
+Transform per_class(const std::vector<std::string>& classes, const std::vector<std::string>& names,
+                    Transform transform) {
   std::vector<std::int32_t> labels;
   for (const auto& name : names) {
     const auto found = std::find(classes.begin(), classes.end(), name);

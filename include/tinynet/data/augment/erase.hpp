@@ -19,7 +19,8 @@ struct Rectangle {
 enum class Paint { fill, mean, random };
 
 /// Paints over what of the rectangle lies within the image.
-inline void erase(Image& image, const Rectangle& rectangle, const Fill& fill) {
+template <class = void>
+void erase(Image& image, const Rectangle& rectangle, const Fill& fill) {
   const auto top = std::max<std::int64_t>(rectangle.top, 0);
   const auto left = std::max<std::int64_t>(rectangle.left, 0);
   const auto bottom = std::min(rectangle.top + rectangle.height, image.height);
@@ -33,7 +34,8 @@ inline void erase(Image& image, const Rectangle& rectangle, const Fill& fill) {
 }
 
 /// Replaces the levels of a rectangle within the image by random ones.
-inline void erase(Image& image, const Rectangle& rectangle, random::Key key) {
+template <class = void>
+void erase(Image& image, const Rectangle& rectangle, random::Key key) {
   std::uint64_t drawn = 0;
   std::array<std::uint32_t, 4> words{};
   for (auto y = rectangle.top; y < rectangle.top + rectangle.height; ++y) {
@@ -45,7 +47,8 @@ inline void erase(Image& image, const Rectangle& rectangle, random::Key key) {
   }
 }
 
-inline Fill mean_colour(const Image& image) {
+template <class = void>
+Fill mean_colour(const Image& image) {
   Fill mean;
   for (std::int64_t c = 0; c < image.channels; ++c) {
     std::int64_t sum = 0;
@@ -75,6 +78,7 @@ struct RandomErasing {
     require_interval(who, "ratio", ratio, 1e-3, 1e3, "0.001 to 1000");
     require_fill(who, fill);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     require_grey_or_rgb("random_erasing", image);
     if (!generator.chance(probability)) return;
@@ -110,6 +114,7 @@ struct Cutout {
     require_fill("cutout", fill);
     require_probability("cutout", probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     require_grey_or_rgb("cutout", image);
     if (inside && size > std::min(image.height, image.width)) {
@@ -143,6 +148,7 @@ struct CoarseDropout {
     require_fill(who, fill);
     require_probability(who, probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     require_grey_or_rgb("coarse_dropout", image);
     if (height.high > image.height || width.high > image.width) {

@@ -14,7 +14,8 @@ namespace tinynet::inline TINYNET_ABI::data {
 
 /// Mixes with a smoothed image, `factor * image + (1 - factor) * smooth`, limited to [0, 255] and cut
 /// off (torchvision's adjust_sharpness); `factor` 0 or more. The outermost pixels stay as they are.
-inline void adjust_sharpness(Image& image, float factor) {
+template <class = void>
+void adjust_sharpness(Image& image, float factor) {
   if (image.height <= 2 || image.width <= 2) return;
   const auto step = image.channels, row = image.width * step;
   Scratch scratch;
@@ -41,7 +42,8 @@ inline void adjust_sharpness(Image& image, float factor) {
 
 /// Blurs by a Gaussian of `sigma` pixels in a window of `size` x `size`, the border mirrored
 /// (torchvision's gaussian_blur). Throws ShapeError if half the window is not smaller than the image.
-inline void gaussian_blur(Image& image, std::int64_t size, float sigma) {
+template <class = void>
+void gaussian_blur(Image& image, std::int64_t size, float sigma) {
   const auto reach = size / 2, step = image.channels;
   if (reach >= std::min(image.height, image.width)) {
     throw ShapeError(Message("gaussian_blur", "the window does not fit the image")
@@ -103,6 +105,7 @@ struct Sharpness {
     require_setting(factor >= 0, "sharpness", "factor", factor, "0 or more");
     require_probability("sharpness", probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (generator.chance(probability)) adjust_sharpness(image, factor);
   }
@@ -121,6 +124,7 @@ struct GaussianBlur {
     require_interval(who, "sigma", sigma, 1e-3, 1e6, "0.001 or more");
     require_probability(who, probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (generator.chance(probability)) gaussian_blur(image, kernel_size, sigma.draw(generator));
   }

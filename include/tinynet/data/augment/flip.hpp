@@ -8,7 +8,8 @@
 namespace tinynet::inline TINYNET_ABI::data {
 
 /// Mirrors the image left to right.
-inline void horizontal_flip(Image& image) {
+template <class = void>
+void horizontal_flip(Image& image) {
   for (std::int64_t y = 0; y < image.height; ++y) {
     auto *left = image.row(y), *right = image.row(y + 1) - image.channels;
     for (; left < right; left += image.channels, right -= image.channels) {
@@ -18,7 +19,8 @@ inline void horizontal_flip(Image& image) {
 }
 
 /// Mirrors the image top to bottom.
-inline void vertical_flip(Image& image) {
+template <class = void>
+void vertical_flip(Image& image) {
   for (std::int64_t y = 0; y < image.height / 2; ++y) {
     std::swap_ranges(image.row(y), image.row(y + 1), image.row(image.height - 1 - y));
   }
@@ -29,6 +31,7 @@ struct HorizontalFlip {
   float probability = 0.5f;  // 0 to 1
 
   void check() const { require_probability("horizontal_flip", probability); }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (generator.chance(probability)) horizontal_flip(image);
   }
@@ -39,6 +42,7 @@ struct VerticalFlip {
   float probability = 0.5f;  // 0 to 1
 
   void check() const { require_probability("vertical_flip", probability); }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (generator.chance(probability)) vertical_flip(image);
   }
@@ -50,6 +54,7 @@ struct VerticalFlip {
 struct AlternatingFlip {
   std::uint64_t seed = 0;  // of the half, which has to be the same in all epochs of a run
 
+  template <class = void>
   void operator()(Image& image, random::Generator&) const {
     const auto key = random::Key{seed}.fold("alternating_flip");
     const auto half = random::bits(key, static_cast<std::uint64_t>(image.sample)) & 1;

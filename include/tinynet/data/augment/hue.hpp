@@ -14,7 +14,8 @@ namespace tinynet::inline TINYNET_ABI::data {
 /// Adds to hue, saturation and value of each pixel. `hue` in turns of the colour circle; the
 /// others as fractions, the sums limited to [0, 1]. Levels are rounded. A grey image has value
 /// alone.
-inline void shift_hsv(Image& image, float hue, float saturation, float value) {
+template <class = void>
+void shift_hsv(Image& image, float hue, float saturation, float value) {
   require_grey_or_rgb("hsv", image);
   if (image.channels == 1) {
     look_up(image, level_table([=](float level) { return level + 255 * value + 0.5f; }));
@@ -48,7 +49,8 @@ inline void shift_hsv(Image& image, float hue, float saturation, float value) {
 
 /// Turns the colour circle by a number of turns (torchvision's adjust_hue, rounded where that cuts
 /// off). A grey image stays as it is.
-inline void adjust_hue(Image& image, float turns) {
+template <class = void>
+void adjust_hue(Image& image, float turns) {
   require_grey_or_rgb("hue", image);
   if (image.channels == 3) shift_hsv(image, turns, 0, 0);
 }
@@ -62,6 +64,7 @@ struct Hue {
     require_setting(amount >= 0 && amount <= 0.5f, "hue", "amount", amount, "0 to 0.5");
     require_probability("hue", probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (generator.chance(probability)) adjust_hue(image, generator.uniform(-amount, amount));
   }
@@ -84,6 +87,7 @@ struct HueSaturationValue {
     require_setting(value >= 0 && value <= 255, who, "value", value, "0 to 255");
     require_probability(who, probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (!generator.chance(probability)) return;
     const auto h = generator.uniform(-hue, hue) / 180;

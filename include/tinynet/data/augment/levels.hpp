@@ -11,24 +11,28 @@
 /// of the same names.
 namespace tinynet::inline TINYNET_ABI::data {
 
-inline void invert(Image& image) {
+template <class = void>
+void invert(Image& image) {
   for (auto& level : image.pixels) level = static_cast<std::uint8_t>(255 - level);
 }
 
 /// Inverts levels of `threshold` or more.
-inline void solarize(Image& image, float threshold) {
+template <class = void>
+void solarize(Image& image, float threshold) {
   look_up(image,
           level_table([=](float level) { return level >= threshold ? 255 - level : level; }));
 }
 
 /// Keeps the highest `bits` of each level, 0 to 8.
-inline void posterize(Image& image, int bits) {
+template <class = void>
+void posterize(Image& image, int bits) {
   const auto mask = static_cast<std::uint8_t>(0xff00 >> bits);
   for (auto& level : image.pixels) level &= mask;
 }
 
 /// Stretches each channel so that its darkest level becomes 0 and its lightest 255.
-inline void autocontrast(Image& image) {
+template <class = void>
+void autocontrast(Image& image) {
   for (std::int64_t c = 0; c < image.channels; ++c) {
     int low = 255, high = 0;
     for (auto i = c; i < std::ssize(image.pixels); i += image.channels) {
@@ -43,7 +47,8 @@ inline void autocontrast(Image& image) {
 }
 
 /// Spreads the levels of each channel so that all occur about equally often, in Pillow's steps.
-inline void equalize(Image& image) {
+template <class = void>
+void equalize(Image& image) {
   for (std::int64_t c = 0; c < image.channels; ++c) {
     std::array<std::int64_t, 256> count{};
     std::uint8_t lightest = 0;
@@ -69,6 +74,7 @@ struct Invert {
   float probability = 0.5f;
 
   void check() const { require_probability("invert", probability); }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (generator.chance(probability)) invert(image);
   }
@@ -84,6 +90,7 @@ struct Solarize {
                     "0 to 256");
     require_probability("solarize", probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (generator.chance(probability)) solarize(image, threshold);
   }
@@ -98,6 +105,7 @@ struct Posterize {
     require_setting(bits >= 0 && bits <= 8, "posterize", "bits", bits, "0 to 8");
     require_probability("posterize", probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (generator.chance(probability)) posterize(image, bits);
   }
@@ -108,6 +116,7 @@ struct Autocontrast {
   float probability = 0.5f;
 
   void check() const { require_probability("autocontrast", probability); }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (generator.chance(probability)) autocontrast(image);
   }
@@ -118,6 +127,7 @@ struct Equalize {
   float probability = 0.5f;
 
   void check() const { require_probability("equalize", probability); }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (generator.chance(probability)) equalize(image);
   }

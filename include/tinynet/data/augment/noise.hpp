@@ -15,7 +15,8 @@ namespace detail {
 /// The middles of 2048 equally likely parts of the upper half of a normal distribution, scaled to a
 /// mean square of one: a level's noise is a look-up by 11 random bits and a sign instead of a
 /// logarithm and a cosine. The largest is about 3.7 deviations.
-inline const std::array<float, 2048>& half_normal() {
+template <class = void>
+const std::array<float, 2048>& half_normal() {
   static const auto table = [] {
     std::array<float, 2048> quantiles;
     double x = 0, squares = 0;
@@ -46,6 +47,7 @@ struct GaussianNoise {
     require_interval("gaussian_noise", "deviation", deviation, 0, 255, "0 to 255");
     require_probability("gaussian_noise", probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (!generator.chance(probability)) return;
     const auto& quantiles = detail::half_normal();

@@ -15,8 +15,8 @@ struct Point {
 /// Moves the image's corners (0, 0), (w-1, 0), (w-1, h-1), (0, h-1) to `corners`, as
 /// torchvision.transforms.functional.perspective does. For 1 or 3 channels and at least two pixels
 /// each way; a smaller image stays as it is.
-inline void perspective(Image& image, const std::array<Point, 4>& corners,
-                        const Sampling& sampling = {}) {
+template <class = void>
+void perspective(Image& image, const std::array<Point, 4>& corners, const Sampling& sampling = {}) {
   require_grey_or_rgb("perspective", image);
   if (image.width < 2 || image.height < 2) return;
   // The unit square onto four corners (Heckbert, "Fundamentals of texture mapping and image
@@ -55,6 +55,7 @@ struct RandomPerspective {
     require_fill(who, fill);
     require_probability(who, probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (!generator.chance(probability)) return;
     const auto most = [&](std::int64_t size) {

@@ -11,8 +11,9 @@
 namespace tinynet::inline TINYNET_ABI::data {
 
 /// The words of `count` pixels of 1 or 3 channels; bytes that no channel needs hold anything.
-inline void to_words(const std::uint8_t* pixels, std::int64_t count, std::int64_t channels,
-                     std::int32_t* words) {
+template <class = void>
+void to_words(const std::uint8_t* pixels, std::int64_t count, std::int64_t channels,
+              std::int32_t* words) {
   if (channels == 1) {
     for (std::int64_t i = 0; i < count; ++i) words[i] = pixels[i];
     return;
@@ -31,8 +32,9 @@ inline void to_words(const std::uint8_t* pixels, std::int64_t count, std::int64_
   std::memcpy(words + count - 1, pixels + 3 * (count - 1), 3);
 }
 
-inline void from_words(const std::int32_t* words, std::int64_t count, std::int64_t channels,
-                       std::uint8_t* pixels) {
+template <class = void>
+void from_words(const std::int32_t* words, std::int64_t count, std::int64_t channels,
+                std::uint8_t* pixels) {
   if (channels == 1) {
     for (std::int64_t i = 0; i < count; ++i) pixels[i] = static_cast<std::uint8_t>(words[i]);
     return;

@@ -43,7 +43,8 @@ struct PolicyRanges {
 };
 
 /// torchvision's: the translation grows with the image.
-inline PolicyRanges rand_augment_ranges(const Image& image) {
+template <class = void>
+PolicyRanges rand_augment_ranges(const Image& image) {
   const auto side = [](std::int64_t pixels) { return 150.0 / 331 * static_cast<double>(pixels); };
   return {0.3, side(image.width), side(image.height), 30, 0.9, 4};
 }
@@ -52,8 +53,9 @@ constexpr PolicyRanges trivial_augment_ranges() { return {0.99, 32, 32, 135, 0.9
 
 /// Applies an operation to an image of 1 or 3 channels. `strength` is 0 to 1; a negative one goes to
 /// the other side: shears, translates and rotates that way, takes away what `enhance` would add.
-inline void apply(PolicyOp op, Image& image, double strength, const PolicyRanges& ranges,
-                  const Sampling& sampling) {
+template <class = void>
+void apply(PolicyOp op, Image& image, double strength, const PolicyRanges& ranges,
+           const Sampling& sampling) {
   const auto factor = static_cast<float>(1 + ranges.enhance * strength);
   AffineMove move;
   switch (op) {
@@ -98,8 +100,9 @@ inline void apply(PolicyOp op, Image& image, double strength, const PolicyRanges
 
 namespace detail {
 /// An operation that changes an image of this many channels, all equally likely, and a random side.
-inline void apply_any(Image& image, double strength, const PolicyRanges& ranges,
-                      const Sampling& sampling, random::Generator& generator) {
+template <class = void>
+void apply_any(Image& image, double strength, const PolicyRanges& ranges, const Sampling& sampling,
+               random::Generator& generator) {
   const bool grey = image.channels == 1;
   auto op = generator.below(policy_ops - (grey ? 1 : 0));
   if (grey && op >= static_cast<std::uint32_t>(PolicyOp::color)) ++op;
@@ -130,6 +133,7 @@ struct RandAugment {
     require_setting(magnitude_std >= 0, who, "magnitude_std", magnitude_std, "0 or more");
     require_fill(who, fill);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     require_grey_or_rgb("rand_augment", image);
     const auto ranges = rand_augment_ranges(image);
@@ -157,6 +161,7 @@ struct TrivialAugment {
                     num_magnitude_bins, "2 or more");
     require_fill("trivial_augment", fill);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     require_grey_or_rgb("trivial_augment", image);
     const auto bin = generator.below(static_cast<std::uint32_t>(num_magnitude_bins));

@@ -32,8 +32,9 @@ struct Taps {
   const float* weights = nullptr;
 };
 
-inline std::span<const Taps> resize_taps(std::int64_t from, std::int64_t to, Filter filter,
-                                         Scratch& scratch) {
+template <class = void>
+std::span<const Taps> resize_taps(std::int64_t from, std::int64_t to, Filter filter,
+                                  Scratch& scratch) {
   const auto scale = static_cast<double>(from) / static_cast<double>(to);
   const auto reach = filter == Filter::area ? scale / 2 : std::max(scale, 1.0);
   const auto most = static_cast<std::int64_t>(std::ceil(2 * reach)) + 2;
@@ -67,8 +68,9 @@ inline std::span<const Taps> resize_taps(std::int64_t from, std::int64_t to, Fil
 
 /// Fills `to`, an image [h, w, c], with all of `from` in that size. The two may not overlap. Throws
 /// ShapeError if the channels differ, a side is zero or `to` has not as many elements.
-inline void resize(const Window& from, std::span<std::uint8_t> to, const Shape& shape,
-                   Filter filter = Filter::bilinear) {
+template <class = void>
+void resize(const Window& from, std::span<std::uint8_t> to, const Shape& shape,
+            Filter filter = Filter::bilinear) {
   const auto channels = from.channels;
   if (shape.axes() != 3 || shape[2] != channels || shape.elements() != std::ssize(to) ||
       shape.elements() == 0 || from.height <= 0 || from.width <= 0) {

@@ -11,8 +11,9 @@ namespace tinynet::inline TINYNET_ABI::data {
 
 /// Replaces the image by a window of it, enlarged to the image's size (torchvision's resized_crop).
 /// Throws ShapeError if the window does not lie within the image.
-inline void resized_crop(Image& image, std::int64_t top, std::int64_t left, std::int64_t height,
-                         std::int64_t width, Filter filter = Filter::bilinear) {
+template <class = void>
+void resized_crop(Image& image, std::int64_t top, std::int64_t left, std::int64_t height,
+                  std::int64_t width, Filter filter = Filter::bilinear) {
   if (top < 0 || left < 0 || height < 1 || width < 1 || top + height > image.height ||
       left + width > image.width) {
     throw ShapeError(Message("resized_crop", "the window does not lie within the image")
@@ -42,6 +43,7 @@ struct RandomResizedCrop {
     require_interval(who, "ratio", ratio, 1e-3, 1e3, "0.001 to 1000");
     require_probability(who, probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     if (!generator.chance(probability)) return;
     const auto height = static_cast<float>(image.height), width = static_cast<float>(image.width);

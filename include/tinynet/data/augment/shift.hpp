@@ -12,8 +12,9 @@ namespace tinynet::inline TINYNET_ABI::data {
 
 /// Replaces the image by a window of its size that begins `down` pixels lower and `right` pixels
 /// further right; what lies outside is `border`. A mirrored border reaches less than one image far.
-inline void shift(Image& image, std::int64_t down, std::int64_t right, Border border,
-                  const Fill& fill = {}) {
+template <class = void>
+void shift(Image& image, std::int64_t down, std::int64_t right, Border border,
+           const Fill& fill = {}) {
   if (down == 0 && right == 0) return;
   const auto height = image.height, width = image.width, channels = image.channels;
   // The coordinate to read for `at`, which may lie outside [0, size); -1: the fill.
@@ -65,6 +66,7 @@ struct RandomCrop {
     require_fill("random_crop", fill);
     require_probability("random_crop", probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     require_grey_or_rgb("random_crop", image);
     if (border == Border::reflect && padding >= std::min(image.height, image.width)) {
@@ -100,6 +102,7 @@ struct RandomTranslate {
     require_fill("random_translate", fill);
     require_probability("random_translate", probability);
   }
+  template <class = void>
   void operator()(Image& image, random::Generator& generator) const {
     require_grey_or_rgb("random_translate", image);
     if (!generator.chance(probability)) return;

@@ -22,10 +22,12 @@ LevelTable level_table(F f) {
   return table;
 }
 
-inline void look_up(Image& image, const LevelTable& table) {
+template <class = void>
+void look_up(Image& image, const LevelTable& table) {
   for (auto& level : image.pixels) level = table[level];
 }
-inline void look_up(Image& image, const LevelTable& table, std::int64_t channel) {
+template <class = void>
+void look_up(Image& image, const LevelTable& table, std::int64_t channel) {
   const auto size = std::ssize(image.pixels);
   auto* pixels = image.pixels.data();
   for (auto i = channel; i < size; i += image.channels) pixels[i] = table[pixels[i]];

@@ -30,7 +30,8 @@ namespace detail {
 
 /// A coordinate in [-1, size] with the same value under the border rule: beyond it, all is fill.
 /// NaN, where a perspective has its horizon, becomes -1: the order of arguments matters.
-inline simd::batch<float> within(const simd::batch<float>& x, std::int64_t size, Border border) {
+template <class = void>
+simd::batch<float> within(const simd::batch<float>& x, std::int64_t size, Border border) {
   const auto end = static_cast<float>(size);
   if (border == Border::fill) return simd::min(simd::max(x, -1.0f), end);
   // Mirrored at 0 and at the last pixel: the distance to the nearest multiple of the period.
@@ -42,7 +43,8 @@ inline simd::batch<float> within(const simd::batch<float>& x, std::int64_t size,
 }  // namespace detail
 
 /// Replaces the image by `mapping` of it.
-inline void warp(Image& image, const Mapping& mapping, const Sampling& sampling) {
+template <class = void>
+void warp(Image& image, const Mapping& mapping, const Sampling& sampling) {
   using Lanes = simd::batch<float>;
   const auto height = image.height, width = image.width, channels = image.channels;
   // A frame of fill, one pixel before the image and two after, so that neither clamped coordinates

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <tinynet/core/scratch.hpp>
 #include <tinynet/core/tiles.hpp>
 #include <tinynet/kernels/conv2d/lanes.hpp>
 #include <tinynet/kernels/gemm/amx_product.hpp>
@@ -36,10 +37,10 @@ struct Pass {
 struct Quads {
   std::int64_t batches = 0;  // passes of a quad
   std::int64_t inputs = 1;   // that meet a pass, at most
-  std::span<Pass> passes = {};
-  std::span<Meeting> meetings = {};
+  Slice<Pass> passes = {};
+  Slice<Meeting> meetings = {};
 
-  std::span<const Pass> of(std::int64_t i) const {
+  Slice<const Pass> of(std::int64_t i) const {
     return passes.subspan(static_cast<std::size_t>(i * batches), static_cast<std::size_t>(batches));
   }
 };
@@ -50,8 +51,8 @@ inline Quads list_quads(const Axis& cols, Scratch& scratch) {
   const auto step = cols.backward ? (cols.stride == 1 ? 1 : 0) : cols.stride;  // of the inputs
   const bool slides = step == cols.sample && (cols.taps == 1 || cols.dilation == cols.sample);
   Quads quads{.batches = pieces(cols.taps, most)};
-  quads.passes = scratch.take<Pass>(count * quads.batches);
-  quads.meetings = scratch.take<Meeting>(std::ssize(cols.terms));
+  quads.passes = scratch.list<Pass>(count * quads.batches);
+  quads.meetings = scratch.list<Meeting>(std::ssize(cols.terms));
   std::int32_t used = 0;
   for (std::int64_t i = 0; i < count * quads.batches; ++i) {
     const auto first = i / quads.batches * quad, tap = i % quads.batches * most;
@@ -178,9 +179,9 @@ inline constexpr std::int64_t quad_sums = 16 * quad_width;  // of an output: [la
 /// sums[output][lane][16 of 64] = or += those of a quad, over `rows` of the window, which say where the
 /// inputs' row and its weights begin, and over chunks of 32 input channels. Needs a TileSection.
 TINYNET_TARGET_AMX inline void sum_quad(float* sums, const bfloat16* in, const bfloat16* weights,
-                                        std::span<const tiles::Step> rows,
-                                        std::span<const Pass> passes, const Meeting* meetings,
-                                        const QuadStrides& s, bool accumulate) {
+                                        Slice<const tiles::Step> rows, Slice<const Pass> passes,
+                                        const Meeting* meetings, const QuadStrides& s,
+                                        bool accumulate) {
   constexpr auto row_bytes = quad_width * sizeof(float);
   tiles::finish_stores();
   if (accumulate) {

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <tinynet/core/cpu.hpp>
-#include <tinynet/kernels/conv2d/tile_pack.hpp>
-#include <tinynet/kernels/conv2d/tile_pieces.hpp>
 #include <tinynet/kernels/conv2d/contract.hpp>
 #include <tinynet/kernels/conv2d/correlate.hpp>
+#include <tinynet/kernels/conv2d/tile_pack.hpp>
+#include <tinynet/kernels/conv2d/tile_pieces.hpp>
 #include <tinynet/kernels/gemm/avx512_product.hpp>
 
 #ifdef TINYNET_TILES
@@ -123,9 +123,9 @@ TINYNET_TARGET_BF16 void sum_pixels(const Output& out, const bfloat16* x, std::i
 }
 
 /// The first pixels of a unit to the last; `moments` [2, out], or null.
-inline void run_unit(bfloat16* y, Store store, const bfloat16* x, const bfloat16* weights,
-                     const Conv2dFusion<bfloat16>& fusion, const Pixels& p, Range unit,
-                     double* moments) {
+template <class = void>
+void run_unit(bfloat16* y, Store store, const bfloat16* x, const bfloat16* weights,
+              const Conv2dFusion<bfloat16>& fusion, const Pixels& p, Range unit, double* moments) {
   Scratch scratch;
   const auto copy = scratch.take<bfloat16>(fusion.map ? block * p.in : 0);
   for (auto begin = unit.begin, end = begin; begin < unit.end; begin = end) {
@@ -165,8 +165,9 @@ inline void run_unit(bfloat16* y, Store store, const bfloat16* x, const bfloat16
   }
 }
 
-inline void run(bfloat16* y, Store store, const bfloat16* x, const std::byte* packed,
-                const Conv2dFusion<bfloat16>& fusion, const Conv2dGeometry& g, bool backward) {
+template <class = void>
+void run(bfloat16* y, Store store, const bfloat16* x, const std::byte* packed,
+         const Conv2dFusion<bfloat16>& fusion, const Conv2dGeometry& g, bool backward) {
   const auto p = pixels_of(g, backward);
   const auto grain = pieces(std::max<std::int64_t>(p.count(), 1), 8 * units) * 8;
   const auto count = pieces(p.count(), grain);
@@ -182,13 +183,15 @@ inline void run(bfloat16* y, Store store, const bfloat16* x, const std::byte* pa
   join_moments(sums, moments.data(), count);
 }
 
-inline void forward(std::span<bfloat16> y, std::span<const bfloat16> x, const std::byte* packed,
-                    const Conv2dFusion<bfloat16>& fusion, const Conv2dGeometry& g) {
+template <class = void>
+void forward(std::span<bfloat16> y, std::span<const bfloat16> x, const std::byte* packed,
+             const Conv2dFusion<bfloat16>& fusion, const Conv2dGeometry& g) {
   run(y.data(), Store::overwrite, x.data(), packed, fusion, g, false);
 }
 
-inline void backward_input(std::span<bfloat16> dx, Store store, std::span<const bfloat16> dy,
-                           const std::byte* packed, const Conv2dGeometry& g) {
+template <class = void>
+void backward_input(std::span<bfloat16> dx, Store store, std::span<const bfloat16> dy,
+                    const std::byte* packed, const Conv2dGeometry& g) {
   run(dx.data(), store, dy.data(), packed, {}, g, true);
 }
 
@@ -196,13 +199,16 @@ inline void backward_input(std::span<bfloat16> dx, Store store, std::span<const 
 
 namespace tinynet::inline TINYNET_ABI::kernels {
 
-inline constexpr Conv2dForward<bfloat16> conv2d_forward_pixels = {
+// Of bfloat16 alone; templates, so that only who computes with it compiles them.
+template <class T>
+inline constexpr Conv2dForward<T> conv2d_forward_pixels = {
     Path::avx512, conv2d_pixels::refuses<false>, conv2d_pixels::packed_bytes<false>,
-    conv2d_pixels::pack<false>, conv2d_pixels::forward};
+    conv2d_pixels::pack<false>, conv2d_pixels::forward<>};
 
-inline constexpr Conv2dBackwardInput<bfloat16> conv2d_backward_input_pixels = {
+template <class T>
+inline constexpr Conv2dBackwardInput<T> conv2d_backward_input_pixels = {
     Path::avx512, conv2d_pixels::refuses<true>, conv2d_pixels::packed_bytes<true>,
-    conv2d_pixels::pack<true>, conv2d_pixels::backward_input};
+    conv2d_pixels::pack<true>, conv2d_pixels::backward_input<>};
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
 

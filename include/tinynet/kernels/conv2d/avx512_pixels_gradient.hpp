@@ -60,8 +60,9 @@ TINYNET_TARGET_BF16 inline void add_pairs(float* sums, const bfloat16* x, std::i
 }
 
 /// Sums [block of 32 outputs][input][32] over the pixels of a unit.
-inline void sum_unit(float* sums, const bfloat16* dy, const bfloat16* x, InputMap map,
-                     const Pixels& p, Range unit) {
+template <class = void>
+void sum_unit(float* sums, const bfloat16* dy, const bfloat16* x, InputMap map, const Pixels& p,
+              Range unit) {
   const auto inputs = pieces(p.in, 8) * 8;
   const auto x_step = pieces(p.in, 16) * 32, dy_step = pieces(p.out, width) * 2 * width;
   std::fill_n(sums, pieces(p.out, width) * inputs * width, 0.0f);
@@ -95,8 +96,9 @@ inline void sum_unit(float* sums, const bfloat16* dy, const bfloat16* x, InputMa
   }
 }
 
-inline void backward_weight(std::span<float> dw, Store store, std::span<const bfloat16> dy,
-                            std::span<const bfloat16> x, InputMap map, const Conv2dGeometry& g) {
+template <class = void>
+void backward_weight(std::span<float> dw, Store store, std::span<const bfloat16> dy,
+                     std::span<const bfloat16> x, InputMap map, const Conv2dGeometry& g) {
   constexpr std::int64_t partials = 8;
   const auto p = pixels_of(g, false);
   const auto grain = pieces(std::max<std::int64_t>(p.count(), 1), partials * block) * block;
@@ -122,8 +124,9 @@ inline void backward_weight(std::span<float> dw, Store store, std::span<const bf
 
 namespace tinynet::inline TINYNET_ABI::kernels {
 
-inline constexpr Conv2dBackwardWeight<bfloat16> conv2d_backward_weight_pixels = {
-    Path::avx512, conv2d_pixels::refuses_weight, conv2d_pixels::backward_weight};
+template <class T>
+inline constexpr Conv2dBackwardWeight<T> conv2d_backward_weight_pixels = {
+    Path::avx512, conv2d_pixels::refuses_weight, conv2d_pixels::backward_weight<>};
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
 

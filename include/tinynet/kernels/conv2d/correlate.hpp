@@ -23,7 +23,7 @@ namespace detail {
 /// Where the outputs of a strip are read from and written to, for one pair of phases.
 template <class A>
 struct PixelList {
-  std::span<const A*> from;    // first value in the strip; room for a tile more
+  Slice<const A*> from;        // first value in the strip; room for a tile more
   std::span<std::int64_t> to;  // element of the output
   std::int64_t count = 0;
 
@@ -164,8 +164,8 @@ struct CorrelateUnit {
       copy_strip(copy.data(), in, map, strip, group, s, c);
       input = copy.data();
     }
-    const auto runs = scratch.take<Run>(c.tap_count() * pieces(group_in, chunk_channels));
-    PixelList<A> pixels{scratch.take<const A*>(s.pixels() + tile_pixels),
+    const auto runs = scratch.list<Run>(c.tap_count() * pieces(group_in, chunk_channels));
+    PixelList<A> pixels{scratch.list<const A*>(s.pixels() + tile_pixels),
                         scratch.take<std::int64_t>(s.pixels())};
 
     const A* phase = packed + group * c.tap_count() * group_in * padded;

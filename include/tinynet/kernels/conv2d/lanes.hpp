@@ -36,10 +36,10 @@ struct Axis {
   std::int64_t first = 0;              // input that the first part reads first
   std::int64_t sample = 1;             // pixels from there to the next that any output reads
   std::int64_t inputs = 1;             // how many a part reads
-  std::span<Term> terms = {};          // of output 0, then 1, ...
+  Slice<Term> terms = {};              // of output 0, then 1, ...
   std::span<std::int32_t> begin = {};  // where the terms of an output begin; one more at the end
 
-  std::span<const Term> of(std::int64_t output) const {
+  Slice<const Term> of(std::int64_t output) const {
     const auto at = static_cast<std::size_t>(output);
     return terms.subspan(static_cast<std::size_t>(begin[at]),
                          static_cast<std::size_t>(begin[at + 1] - begin[at]));
@@ -72,7 +72,7 @@ struct Axis {
 
   /// Fills the tables.
   void list(Scratch& scratch) {
-    terms = scratch.take<Term>(outputs * taps);
+    terms = scratch.list<Term>(outputs * taps);
     begin = scratch.take<std::int32_t>(outputs + 1);
     auto low = std::numeric_limits<std::int64_t>::max(), high = -low;
     std::int32_t count = 0;
@@ -148,8 +148,9 @@ inline void cut_into_lanes(Lanes& lanes, std::int64_t together) {
       const auto blocks = pieces(lanes.g.n * rows.parts * cols.parts, lanes.block);
       // What is multiplied, and what is copied with the pixels around each part.
       const auto width = round_up(cols.outputs, together);
-      const auto cost = blocks * (rows.outputs * width * lanes.g.kh * lanes.g.kw +
-                                 (rows.outputs + lanes.g.kh - 1) * (cols.outputs + lanes.g.kw - 1));
+      const auto cost =
+          blocks * (rows.outputs * width * lanes.g.kh * lanes.g.kw +
+                    (rows.outputs + lanes.g.kh - 1) * (cols.outputs + lanes.g.kw - 1));
       if (cost >= best) continue;
       best = cost;
       best_rows = r;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <tinynet/core/scratch.hpp>
 #include <tinynet/kernels/conv2d/amx_quad.hpp>
 #include <tinynet/kernels/conv2d/tile_pack.hpp>
 #include <tinynet/kernels/conv2d/tile_weights.hpp>
@@ -195,7 +196,7 @@ struct CorrelateLanes {
     if (unit_moments) std::fill_n(unit_moments, 2 * c.all_out, 0.0);
     Scratch scratch;
     auto* tiles = scratch.take<bfloat16>(cut.blocks * cut.block).data();
-    const auto steps = scratch.take<tiles::Step>(lanes.g.kh);
+    const auto steps = scratch.list<tiles::Step>(lanes.g.kh);
     const tiles::TileSection section(tile_unit);
     const auto unit_end = std::min(first_row + cut.unit_rows, lanes.rows.outputs);
     std::int64_t copied = lanes.rows.inputs_from(first_row);
@@ -232,7 +233,7 @@ struct CorrelateLanes {
 
  private:
   /// The rows of the window that reach an output row.
-  std::span<const tiles::Step> list_steps(std::span<tiles::Step> steps, std::int64_t row) const {
+  Slice<const tiles::Step> list_steps(Slice<tiles::Step> steps, std::int64_t row) const {
     std::size_t count = 0;
     for (const auto& down : lanes.rows.of(row)) {
       steps[count++] = {down.in % cut.ring * cut.row,
@@ -243,7 +244,7 @@ struct CorrelateLanes {
 
   /// A row of outputs of a block of lanes, `cut.width` channels of them.
   void sum_row(const Destination& to, const bfloat16* tiles, const bfloat16* weights,
-               std::span<const tiles::Step> reads, std::int64_t block, std::int64_t row) const {
+               Slice<const tiles::Step> reads, std::int64_t block, std::int64_t row) const {
     alignas(64) float sums[quad * quad_sums];
     LaneOutput outputs[Lanes::most];
     find_outputs(outputs, to, lanes, block);
@@ -262,13 +263,12 @@ struct CorrelateLanes {
   /// they are taken by slabs of 24 KB that stay there from the first 16 channels to the last: 4.3 ms
   /// instead of 5.0 for 128 -> 128 at 14.
   void sum_slabs(float* sums, std::int64_t channel_tiles, const bfloat16* tiles,
-                 const bfloat16* weights, std::span<const tiles::Step> reads,
-                 std::int64_t i) const {
+                 const bfloat16* weights, Slice<const tiles::Step> reads, std::int64_t i) const {
     constexpr std::int64_t tiles_of_l1 = 40, tiles_of_slab = 24;
     const auto chunks = c.chunks(),
                slab = std::max<std::int64_t>(tiles_of_slab / (quads.inputs * in.pieces), 1);
     QuadStrides strides{cut.pixel, lanes.g.kw * tiles::tile_elements, chunks, in.pieces};
-    const auto sum = [&](std::span<const tiles::Step> rows, std::int64_t chunk, bool accumulate) {
+    const auto sum = [&](Slice<const tiles::Step> rows, std::int64_t chunk, bool accumulate) {
       for (std::int64_t tile = 0; tile < channel_tiles; ++tile) {
         sum_quad(sums + tile * tiles::tile_rows, tiles + chunk * in.pieces * tiles::tile_elements,
                  weights + tile * packed_tile + chunk * in.pieces * strides.taps, rows, quads.of(i),
@@ -289,11 +289,10 @@ struct CorrelateLanes {
   /// The same by dot products, an output after the other: 32 channels of `count` lanes stay in
   /// registers over the whole window.
   void sum_outputs(float* sums, std::int64_t channels, std::int64_t count, const bfloat16* tiles,
-                   const bfloat16* weights, std::span<const tiles::Step> reads,
-                   std::int64_t i) const {
+                   const bfloat16* weights, Slice<const tiles::Step> reads, std::int64_t i) const {
     constexpr std::int64_t half = tiles::tile_rows / 2;
     Scratch scratch;
-    const auto taps = scratch.take<tiles::Step>(lanes.g.kh * lanes.g.kw);
+    const auto taps = scratch.list<tiles::Step>(lanes.g.kh * lanes.g.kw);
     const tiles::DotStrides strides{tiles::tile_elements, lanes.g.kw * tiles::tile_elements,
                                     packed_tile, quad_width};
     const auto end = std::min((i + 1) * quad, lanes.cols.outputs);
@@ -329,14 +328,10 @@ inline void correlate_lanes(Destination& to, const Source& in, const bfloat16* p
   to.height = lanes.rows.out_size;
   to.width = lanes.cols.out_size;
   to.channels = c.all_out;
-  CorrelateLanes run{lanes,
-                     list_quads(lanes.cols, scratch),
-                     c,
-                     cut_correlation(lanes, c, in.pieces, unit),
-                     in,
-                     to,
-                     packed,
-                     packed_tile(g, backward, in.pieces),
+  CorrelateLanes run{lanes,  list_quads(lanes.cols, scratch),
+                     c,      cut_correlation(lanes, c, in.pieces, unit),
+                     in,     to,
+                     packed, packed_tile(g, backward, in.pieces),
                      unit};
   // Each unit has moments of its own, which are added in the order of units.
   const auto units = run.units();

@@ -174,7 +174,7 @@ TINYNET_TARGET_BF16 inline void fold_windows(std::uint16_t* to, const Source& s,
     return begin < end ? (~0u >> (32 - (end - begin))) << begin : 0u;
   };
   Scratch scratch;
-  const auto window = scratch.take<Row>(g.kh);
+  const auto window = scratch.list<Row>(g.kh);
   for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
     std::size_t rows = 0;
     for (std::int64_t i = 0; i < g.kh; ++i) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <tinynet/core/parallel.hpp>
+#include <tinynet/core/scratch.hpp>
 #include <tinynet/kernels/conv2d/tile_pack.hpp>
 #include <tinynet/kernels/gemm/avx512_product.hpp>
 
@@ -116,7 +117,7 @@ struct SumLanes {
     auto* dy_tiles = scratch.take<bfloat16>(cut.oc_range * cut.blocks * dy_lanes).data();
     auto* x_tiles = scratch.take<bfloat16>(cut.ic_range * cut.blocks * x_lanes).data();
     const auto products = x.pieces * (x.pieces + 1) / 2;
-    const auto steps = scratch.take<tiles::Step>(cut.blocks * cut.rows * cols.outputs * products);
+    const auto steps = scratch.list<tiles::Step>(cut.blocks * cut.rows * cols.outputs * products);
     const auto outputs = [](const Axis& axis) {  // dy as it lies: a pixel of it reads itself
       return Axis{.parts = axis.parts,
                   .outputs = axis.outputs,
@@ -199,7 +200,7 @@ struct SumLanes {
 
  private:
   /// The output pixels of a chunk that meet a tap, in all its blocks of lanes.
-  std::int64_t list_steps(std::span<tiles::Step> steps, std::int64_t tap_row, std::int64_t tap_col,
+  std::int64_t list_steps(Slice<tiles::Step> steps, std::int64_t tap_row, std::int64_t tap_col,
                           std::int64_t blocks, std::int64_t row, std::int64_t row_end) const {
     const auto dy_row = lanes.cols.outputs * pixel(), x_row = lanes.cols.inputs * pixel();
     std::size_t count = 0;

@@ -123,18 +123,21 @@ inline constexpr Conv2dBackwardWeight<T> conv2d_backward_weight_amx = {
     Path::amx, conv2d_tiles::refuses_amx<T>,
     conv2d_tiles::backward_weight<T, tiles::TileUnit::amx>};
 
-inline constexpr Conv2dForward<bfloat16> conv2d_forward_avx512 = {
-    Path::avx512, conv2d_tiles::refuses_avx512, conv2d_tiles::packed_bytes<bfloat16, false>,
-    conv2d_tiles::pack<bfloat16, false>, conv2d_tiles::forward<bfloat16, tiles::TileUnit::avx512>};
+// Of bfloat16 alone; templates, so that only who computes with it compiles them.
+template <class T>
+inline constexpr Conv2dForward<T> conv2d_forward_avx512 = {
+    Path::avx512, conv2d_tiles::refuses_avx512, conv2d_tiles::packed_bytes<T, false>,
+    conv2d_tiles::pack<T, false>, conv2d_tiles::forward<T, tiles::TileUnit::avx512>};
 
-inline constexpr Conv2dBackwardInput<bfloat16> conv2d_backward_input_avx512 = {
-    Path::avx512, conv2d_tiles::refuses_avx512, conv2d_tiles::packed_bytes<bfloat16, true>,
-    conv2d_tiles::pack<bfloat16, true>,
-    conv2d_tiles::backward_input<bfloat16, tiles::TileUnit::avx512>};
+template <class T>
+inline constexpr Conv2dBackwardInput<T> conv2d_backward_input_avx512 = {
+    Path::avx512, conv2d_tiles::refuses_avx512, conv2d_tiles::packed_bytes<T, true>,
+    conv2d_tiles::pack<T, true>, conv2d_tiles::backward_input<T, tiles::TileUnit::avx512>};
 
-inline constexpr Conv2dBackwardWeight<bfloat16> conv2d_backward_weight_avx512 = {
+template <class T>
+inline constexpr Conv2dBackwardWeight<T> conv2d_backward_weight_avx512 = {
     Path::avx512, conv2d_tiles::refuses_avx512,
-    conv2d_tiles::backward_weight<bfloat16, tiles::TileUnit::avx512>};
+    conv2d_tiles::backward_weight<T, tiles::TileUnit::avx512>};
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
 

@@ -70,7 +70,7 @@ struct SumUnit {
     Scratch scratch;
     const auto copy = scratch.take<A>(s.elements());
     const auto panels = scratch.take<A>(s.pixels() * (last - first));
-    const auto x_rows = scratch.take<const A*>(s.images * s.rows);
+    const auto x_rows = scratch.list<const A*>(s.images * s.rows);
     const auto end = (partial + 1) * s.count / to.partials;
     for (auto index = partial * s.count / to.partials; index < end; ++index) {
       const auto strip = s.at(index, to.c);
@@ -113,7 +113,7 @@ void weight_gradient(param_t<T>* dw, Store store, const T* dy, const T* x, Input
   detail::SumLayout<A> sums{.c = forward_correlation(g)};
   const auto& c = sums.c;
   sums.s = cut(c, sizeof(A), false);
-  const auto runs = scratch.take<Run>(c.tap_count());
+  const auto runs = scratch.list<Run>(c.tap_count());
   const auto run_count =
       find_runs(runs.data(), c.rows(0), c.cols(0), sums.s, c.group_in(), c.group_in());
   sums.runs = runs.first(static_cast<std::size_t>(run_count));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <tinynet/core/scratch.hpp>
 #include <tinynet/kernels/conv2d/pack.hpp>
 #include <tinynet/kernels/conv2d/strip.hpp>
 
@@ -35,7 +36,7 @@ template <class A>
 struct SumLayout {
   Correlation c;
   Strips s = {};
-  std::span<Run> runs = {};  // all of one length
+  Slice<Run> runs = {};  // all of one length
   std::int64_t partials = 1;
   A* sums = nullptr;
 
@@ -95,8 +96,8 @@ struct StoreUnit {
     const auto size = from.block_size(first), terms = run_count * length;
     add_partials<A>(dw + (group * from.c.group_out() + first) * terms + run * length, terms, store,
                     std::min(size, from.c.group_out() - first), length,
-                    from.block(0, group, first) + run * from.run_rows() * size, size,
-                    from.partials, from.partial_size());
+                    from.block(0, group, first) + run * from.run_rows() * size, size, from.partials,
+                    from.partial_size());
   }
 };
 
