@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
+#include <tinynet/core/list.hpp>
 #include <tinynet/core/random.hpp>
 #include <tinynet/tensor/shape.hpp>
 
@@ -22,7 +22,7 @@ class Tape {
   Tape& operator=(const Tape&) = delete;
   inline ~Tape();
 
-  std::vector<std::shared_ptr<Node>> nodes;
+  List<std::shared_ptr<Node>> nodes;
   Observer* observer = nullptr;  // of the forward pass, which sees the backward pass too
 };
 
@@ -47,7 +47,7 @@ struct Observation {
   };
   const Op& op;
   const std::string& path;  // of the layer: the parameters' where there are any
-  const std::vector<Operand>& inputs;
+  const List<Operand>& inputs;
   Operand output;
   bool (*all_finite)(const void*);  // called with `value`
   const void* value;                // the output tensor
@@ -90,10 +90,12 @@ struct Context {
   /// Appends a name to the path while it lives.
   class Scope {
    public:
-    Scope(Context& ctx, const std::string& name) : ctx_(ctx), length_(ctx.path.size()) {
-      ctx.path += (length_ ? "." : "") + name;
+    [[gnu::noinline]] Scope(Context& ctx, const std::string& name)
+        : ctx_(ctx), length_(ctx.path.size()) {
+      if (length_ > 0) ctx.path += '.';
+      ctx.path += name;
     }
-    ~Scope() { ctx_.path.resize(length_); }
+    [[gnu::noinline]] ~Scope() { ctx_.path.resize(length_); }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 

@@ -6,8 +6,8 @@
 #include <mutex>
 #include <string>
 #include <utility>
-#include <vector>
 
+#include <tinynet/core/list.hpp>
 #include <tinynet/tensor/tensor.hpp>
 
 namespace tinynet::inline TINYNET_ABI {
@@ -77,7 +77,7 @@ struct ParameterState {
     Buffer storage;
   };
   std::mutex packing_;
-  std::vector<Packed> packed_;
+  List<Packed> packed_;
 };
 
 /// Weights that are trained: a value, its gradient, and how it begins. `P` is param_t of the network's
@@ -187,7 +187,7 @@ class ParameterList {
     return true;
   }
 
-  std::vector<std::shared_ptr<State>> states_;
+  List<std::shared_ptr<State>> states_;
 };
 
 }  // namespace tinynet::inline TINYNET_ABI

@@ -26,6 +26,11 @@ class Weight {
     value_ = state_->value;
   }
   Weight(const Variable<P>& variable) : value_(variable.value()), node_(variable.node()) {}
+  Weight(const Weight&) = default;
+  Weight(Weight&&) noexcept = default;
+  Weight& operator=(const Weight&) = default;
+  Weight& operator=(Weight&&) noexcept = default;
+  [[gnu::noinline]] ~Weight() {}
 
   explicit operator bool() const { return !value_.empty(); }
   const Tensor<P>& value() const { return value_; }
@@ -83,7 +88,8 @@ class Gradient {
   /// over what they read.
   Destination<U> open_over(Tensor<U>& dy) const {
     const bool first = node_ && !node_->gradient;
-    if (!first || !dy.unique() || dy.data() != static_cast<void*>(dy.buffer().data())) return open();
+    if (!first || !dy.unique() || dy.data() != static_cast<void*>(dy.buffer().data()))
+      return open();
     node_->gradient = dy.buffer();
     return {dy.span(), Store::overwrite};
   }
@@ -112,6 +118,14 @@ struct Target {
   std::shared_ptr<Node> node;
   std::shared_ptr<ParameterState<U>> parameter;
 
+  Target(std::shared_ptr<Node> n, std::shared_ptr<ParameterState<U>> p)
+      : node(std::move(n)), parameter(std::move(p)) {}
+  Target(const Target&) = default;
+  Target(Target&&) noexcept = default;
+  Target& operator=(const Target&) = default;
+  Target& operator=(Target&&) noexcept = default;
+  [[gnu::noinline]] ~Target() {}
+
   explicit operator bool() const { return node || parameter; }
   Gradient<U> gradient() const { return {node.get(), parameter.get()}; }
 };
@@ -137,8 +151,8 @@ Observation::Operand operand(const Tensor<U>& tensor, const std::string* paramet
   // Parameters share flat buffers; other tensors with one buffer are views of one another.
   const void* id = tensor.buffer().data();
   if (parameter) id = tensor.data();
-  return {id, tensor.shape(), parameter,
-          static_cast<std::size_t>(tensor.size()) * sizeof(U), wants_gradient};
+  return {id, tensor.shape(), parameter, static_cast<std::size_t>(tensor.size()) * sizeof(U),
+          wants_gradient};
 }
 
 template <class T>
@@ -156,7 +170,7 @@ TargetList<T> target(const std::vector<Variable<T>>& xs) {
   return targets;
 }
 
-using Operands = std::vector<Observation::Operand>;
+using Operands = List<Observation::Operand>;
 
 template <class T>
 void list_operands(Operands& operands, const Variable<T>& x) {
@@ -179,9 +193,9 @@ bool all_finite(const void* tensor) {
 }
 
 /// Tells the observer about an op; its path is the layer of its parameters where it has any.
-inline void show(Context& ctx, const Op& op, const Operands& inputs,
-                 const Observation::Operand& output, bool (*finite)(const void*),
-                 const void* value) {
+[[gnu::noinline]] inline void show(Context& ctx, const Op& op, const Operands& inputs,
+                                   const Observation::Operand& output, bool (*finite)(const void*),
+                                   const void* value) {
   std::string path = ctx.path;
   for (const auto& each : inputs) {
     if (!each.parameter || each.parameter->empty()) continue;
@@ -208,8 +222,9 @@ template <class... In>
   return std::apply([](const auto&... each) { return std::tuple{target(each)...}; }, in);
 }
 
-inline std::shared_ptr<Node> append(Context& ctx, const Op& op, const Shape& shape,
-                                    std::unique_ptr<Backward> backward) {
+[[gnu::noinline]] inline std::shared_ptr<Node> append(Context& ctx, const Op& op,
+                                                      const Shape& shape,
+                                                      std::unique_ptr<Backward> backward) {
   auto node = std::make_shared<Node>();
   node->op = op.name;
   node->tape = ctx.tape;

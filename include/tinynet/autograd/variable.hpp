@@ -57,6 +57,11 @@ class Variable {
   Variable(Tensor<T> value) : value_(std::move(value)) {}
   Variable(Tensor<T> value, std::shared_ptr<Node> node)
       : value_(std::move(value)), node_(std::move(node)) {}
+  Variable(const Variable&) = default;
+  Variable(Variable&&) noexcept = default;
+  Variable& operator=(const Variable&) = default;
+  Variable& operator=(Variable&&) noexcept = default;
+  [[gnu::noinline]] ~Variable() {}  // inlined it would be a tenth of each op
 
   /// A variable whose gradient is wanted: `gradient()` has it after `backward`.
   static Variable leaf(Tensor<T> value, Tape& tape) {

@@ -47,7 +47,7 @@ struct alignas(64) BufferHeader {
 class BufferPool {
  public:
   /// Never destroyed: buffers held by static objects may outlive any order of destruction.
-  static BufferPool& instance() {
+  [[gnu::noinline]] static BufferPool& instance() {
     static auto* pool = new BufferPool;
     return *pool;
   }
@@ -154,7 +154,7 @@ class BufferPool {
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(std::size_t bytes) : header_(detail::BufferPool::instance().acquire(bytes)) {}
+  explicit Buffer(std::size_t bytes) : header_(acquire(bytes)) {}
   Buffer(const Buffer& other) noexcept : header_(other.header_) {
     if (header_) header_->owners.fetch_add(1, std::memory_order_relaxed);
   }
@@ -164,9 +164,7 @@ class Buffer {
     return *this;
   }
   ~Buffer() {
-    if (header_ && header_->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      detail::BufferPool::instance().release(header_);
-    }
+    if (header_) disown(header_);
   }
 
   std::byte* data() const { return header_ ? header_->data : nullptr; }
@@ -176,6 +174,16 @@ class Buffer {
   explicit operator bool() const { return header_ != nullptr; }
 
  private:
+  // Not inlined, as tensors come and go in hundreds of places.
+  [[gnu::noinline]] static detail::BufferHeader* acquire(std::size_t bytes) {
+    return detail::BufferPool::instance().acquire(bytes);
+  }
+  [[gnu::noinline]] static void disown(detail::BufferHeader* header) noexcept {
+    if (header->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      detail::BufferPool::instance().release(header);
+    }
+  }
+
   detail::BufferHeader* header_ = nullptr;
 };
 

@@ -38,7 +38,7 @@ class Text {
     Piece() = default;
     Piece(std::string_view text) : kind_(Kind::text), object_(text.data()), length_(text.size()) {}
     Piece(const std::string& text) : Piece(std::string_view(text)) {}
-    Piece(const char* text) : Piece(std::string_view(text)) {}
+    Piece(const char* text) : kind_(Kind::literal), object_(text) {}
     Piece(const char& letter) : kind_(Kind::text), object_(&letter), length_(1) {}
     Piece(std::signed_integral auto value) : kind_(Kind::integer), integer_(value) {}
     Piece(std::unsigned_integral auto value) : kind_(Kind::natural), natural_(value) {}
@@ -50,21 +50,20 @@ class Text {
     [[gnu::cold, gnu::noinline]] void append_to(std::string& out) const {
       char number[32];
       if (kind_ == Kind::text) out.append(static_cast<const char*>(object_), length_);
+      if (kind_ == Kind::literal) out += static_cast<const char*>(object_);
       if (kind_ == Kind::object) out += show_(object_);
-      if (kind_ == Kind::list) {
-        for (std::size_t i = 0; i < length_; ++i)
-          static_cast<const Piece*>(object_)[i].append_to(out);
-        return;
+      for (std::size_t i = 0; kind_ == Kind::list && i < length_; ++i) {
+        static_cast<const Piece*>(object_)[i].append_to(out);
       }
       if (kind_ == Kind::integer) std::snprintf(number, sizeof number, "%lld", integer_);
       if (kind_ == Kind::natural) std::snprintf(number, sizeof number, "%llu", natural_);
       if (kind_ == Kind::real) std::snprintf(number, sizeof number, "%g", real_);
-      if (kind_ != Kind::text && kind_ != Kind::object) out += number;
+      if (kind_ == Kind::integer || kind_ == Kind::natural || kind_ == Kind::real) out += number;
     }
 
    private:
     friend class Text;
-    enum class Kind { text, integer, natural, real, object, list };
+    enum class Kind { text, literal, integer, natural, real, object, list };
     Piece(Kind kind, const void* object, std::size_t length)
         : kind_(kind), object_(object), length_(length) {}
     template <class Value>
@@ -72,7 +71,7 @@ class Text {
       return to_string(*static_cast<const Value*>(object));
     }
 
-    Kind kind_ = Kind::text;
+    Kind kind_ = Kind::literal;
     const void* object_ = "";
     union {
       std::size_t length_ = 0;
@@ -120,8 +119,11 @@ class Message {
   }
 
   /// Adds one fact; an empty value is left out (a path that is not known, say).
+  [[gnu::cold, gnu::noinline]] Message& fact(const char* name, const Text& value) {
+    return fact(name, value, {});
+  }
   [[gnu::cold, gnu::noinline]] Message& fact(const char* name, const Text& value,
-                                             const Text& note = {}) {
+                                             const Text& note) {
     const auto shown = value.string(), remark = note.string();
     if (shown.empty()) return *this;
     text_ += "\n  ";

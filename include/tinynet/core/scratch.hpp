@@ -3,9 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include <tinynet/core/buffer.hpp>
+#include <tinynet/core/list.hpp>
 
 namespace tinynet::inline TINYNET_ABI {
 
@@ -58,7 +58,7 @@ class Scratch {
 
  private:
   struct Arena {
-    std::vector<Buffer> chunks;
+    List<Buffer> chunks;
     std::size_t chunk = 0;  // the one being filled
     std::size_t used = 0;   // bytes of it
 

@@ -63,21 +63,25 @@ inline void require_collage(const Collage& collage, const Shape& image) {
 inline std::vector<double> shares(const Collage& collage, const Shape& image) {
   const auto height = image[0], width = image[1], pixels = height * width;
   const auto sources = static_cast<std::size_t>(collage.images);
-  std::vector<std::vector<double>> seen(sources, std::vector<double>(std::size_t(pixels)));
-  seen[0].assign(seen[0].size(), 1);
+  std::vector<double> seen(sources * std::size_t(pixels));  // [source, pixel]
+  std::fill_n(seen.begin(), pixels, 1.0);
   for (const auto& layer : collage.layers) {
     for (auto y = layer.y; y < layer.y + layer.height; ++y) {
       for (auto at = y * width + layer.x; at < y * width + layer.x + layer.width; ++at) {
-        for (auto& source : seen) source[std::size_t(at)] *= 1 - double(layer.opacity);
-        seen[std::size_t(layer.source)][std::size_t(at)] += double(layer.opacity);
+        double* const pixel = seen.data() + at;
+        for (std::int64_t source = 0; source < collage.images; ++source) {
+          pixel[source * pixels] *= 1 - double(layer.opacity);
+        }
+        pixel[layer.source * pixels] += double(layer.opacity);
       }
     }
   }
-  std::vector<double> result;
-  for (const auto& source : seen) {
+  std::vector<double> result(sources);
+  for (std::size_t source = 0; source < sources; ++source) {
+    const double* const pixel = seen.data() + source * std::size_t(pixels);
     double sum = 0;
-    for (const auto value : source) sum += value;
-    result.push_back(sum / static_cast<double>(pixels));
+    for (std::int64_t at = 0; at < pixels; ++at) sum += pixel[at];
+    result[source] = sum / static_cast<double>(pixels);
   }
   return result;
 }

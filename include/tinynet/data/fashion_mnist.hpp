@@ -20,7 +20,7 @@ inline std::filesystem::path find_idx(const std::filesystem::path& folder,
   throw DataError(
       Message("fashion_mnist", is_folder ? "a file of the data set is missing" : "no such folder")
           .fact("folder", folder.string())
-          .fact("looked", name + " and " + name + ".gz")
+          .fact("looked", {name, " and ", name, ".gz"})
           .hint("apt-get install dataset-fashion-mnist puts the files into "
                 "/usr/share/datasets/fashion-mnist; name another folder by --data or "
                 "TINYNET_DATA"));

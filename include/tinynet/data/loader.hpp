@@ -105,9 +105,9 @@ class Loader {
   std::vector<Batch<T>> ring() const {
     const bool core_to_spare = num_threads() < int(std::thread::hardware_concurrency());
     const int ahead = options_.prefetch.value_or(core_to_spare ? 2 : 0);
-    std::vector<Batch<T>> batches;
-    for (int i = 0; i < ahead + 1; ++i) {
-      batches.push_back(maker_.allocate(std::min(samples_in_batch(), dataset().size())));
+    std::vector<Batch<T>> batches(static_cast<std::size_t>(ahead + 1));
+    for (auto& batch : batches) {
+      batch = maker_.allocate(std::min(samples_in_batch(), dataset().size()));
     }
     return batches;
   }

@@ -80,7 +80,7 @@ class FoldObserver final : public Observer {
     bool pooled = false;  // a max pool stands between
   };
 
-  static bool reads(const std::vector<Observation::Operand>& operands, const void* weight) {
+  static bool reads(const List<Observation::Operand>& operands, const void* weight) {
     return std::any_of(operands.begin(), operands.end(),
                        [weight](const auto& each) { return each.parameter && each.id == weight; });
   }
@@ -95,7 +95,7 @@ class FoldObserver final : public Observer {
     return nullptr;
   }
 
-  std::vector<AffineLayer> layers_;
+  List<AffineLayer> layers_;
   std::map<const void*, Source> outputs_;
   std::map<std::size_t, int> reads_, runs_;
   struct Norm {

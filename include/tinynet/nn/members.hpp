@@ -49,7 +49,7 @@ class Members {
   void operator()(const std::string& name, Child& child) {
     if constexpr (HasMembers<Child>) {
       const auto length = prefix_.size();
-      prefix_ = path(name) + ".";
+      prefix_.append(name) += '.';
       list(child);
       prefix_.resize(length);
     }
@@ -64,9 +64,9 @@ class Members {
     layer.members(*this);
   }
 
-  const std::vector<Entry>& entries() const { return entries_; }
+  const List<Entry>& entries() const { return entries_; }
   /// Layers that are affine maps of channels or take such maps in, under their dotted names.
-  const std::vector<AffineLayer>& affine_layers() const { return affine_; }
+  const List<AffineLayer>& affine_layers() const { return affine_; }
 
   /// Calls `f(name, parameter)` for each parameter, of either type.
   template <class F>
@@ -86,11 +86,11 @@ class Members {
   }
 
  private:
-  std::string path(const std::string& name) const { return prefix_ + name; }
+  [[gnu::noinline]] std::string path(const std::string& name) const { return prefix_ + name; }
 
   std::string prefix_;
-  std::vector<Entry> entries_;
-  std::vector<AffineLayer> affine_;
+  List<Entry> entries_;
+  List<AffineLayer> affine_;
 };
 
 /// The parameters of a model, in the order of their names' listing. `P` is double for networks of

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -35,14 +36,15 @@ class FlatOptimizer : public Optimizer<P> {
     double momentum;           // where a step does not say
     double weight_decay;
     std::vector<Group> groups;
-    std::vector<const char*> state;  // names of what is kept for each element, zero before step 1
+    std::array<const char*, 3> state = {};  // names of what is kept for each element, zero before
+                                            // step 1; as many as there are, the rest null
   };
 
   /// Parameters that one pass of a kernel updates.
   struct Update {
     std::span<P> values;
     std::span<const P> gradients;
-    std::vector<std::span<P>> state;  // in the order of Setup::state
+    List<std::span<P>> state;  // in the order of Setup::state
     double lr, momentum, weight_decay;
     std::int64_t count;  // how often they were updated, this time included
     std::span<const std::shared_ptr<ParameterState<P>>> parameters;  // side by side in the spans
@@ -52,7 +54,6 @@ class FlatOptimizer : public Optimizer<P> {
   /// given twice, or a group without parameters.
   FlatOptimizer(const ParameterList<P>& parameters, Setup setup) : setup_(std::move(setup)) {
     check_setup();
-    setup_.groups.push_back({.where = everything()});
     auto sorted = sort_by_group(setup_.name, parameters, setup_.groups);
     parameters_ = std::move(sorted.parameters);
     group_of_ = std::move(sorted.group_of);
@@ -62,7 +63,7 @@ class FlatOptimizer : public Optimizer<P> {
       offsets_.push_back(offset);
       offset += state->value.span().size();
     }
-    for (std::size_t k = 0; k < setup_.state.size(); ++k) {
+    for (std::size_t k = 0; k < setup_.state.size() && setup_.state[k]; ++k) {
       state_.push_back(Tensor<P>::zeros({parameters_.elements()}));
     }
     updates_ = Tensor<std::int64_t>::zeros({std::ssize(group_of_)});
@@ -91,13 +92,14 @@ class FlatOptimizer : public Optimizer<P> {
     };
     bool updated = false;
     for_each_run(parameters_, alike, [&](const Run<P>& run) {
-      const auto& group = setup_.groups[group_of_[run.first]];
+      const auto g = group_of_[run.first];
+      const auto* group = g < setup_.groups.size() ? &setup_.groups[g] : nullptr;
       Update one{run.values,
                  run.gradients,
                  {},
-                 settings.lr * group.lr_scale,
+                 group ? settings.lr * group->lr_scale : settings.lr,
                  momentum,
-                 group.weight_decay.value_or(setup_.weight_decay),
+                 group ? group->weight_decay.value_or(setup_.weight_decay) : setup_.weight_decay,
                  updates(run.first) + 1,
                  {&parameters_[run.first], run.last - run.first}};
       for (auto& flat : state_) {
@@ -124,10 +126,10 @@ class FlatOptimizer : public Optimizer<P> {
     f("steps", steps_);
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
       const auto& parameter = *parameters_[i];
-      f("updates." + parameter.name,
+      f(Text({"updates.", parameter.name}).string(),
         Tensor<std::int64_t>(updates_.buffer(), static_cast<std::int64_t>(i), {}));
       for (std::size_t k = 0; k < state_.size(); ++k) {
-        f(setup_.state[k] + ("." + parameter.name),
+        f(Text({setup_.state[k], ".", parameter.name}).string(),
           Tensor<P>(state_[k].buffer(), static_cast<std::int64_t>(offsets_[i]),
                     parameter.value.shape()));
       }
@@ -155,7 +157,7 @@ class FlatOptimizer : public Optimizer<P> {
   ParameterList<P> parameters_;        // sorted by group
   std::vector<std::size_t> group_of_;  // of each parameter
   std::vector<std::size_t> offsets_;   // of each parameter's elements in a flat buffer
-  std::vector<Tensor<P>> state_;       // flat buffers
+  List<Tensor<P>> state_;              // flat buffers
   Tensor<std::int64_t> updates_;       // of each parameter
   Tensor<std::int64_t> steps_ = Tensor<std::int64_t>::zeros({});
 };

@@ -40,9 +40,10 @@ class RmsProp : public FlatOptimizer<P> {
     require_setting(o.eps >= 0, "RmsProp", "eps", o.eps, "0 or more");
     require_setting(o.momentum >= 0 && o.momentum < 1, "RmsProp", "momentum", o.momentum,
                     "at least 0 and below 1");
-    std::vector<const char*> state{"square_avg"};
-    if (o.momentum > 0) state.push_back("momentum_buffer");
-    if (o.centered) state.push_back("grad_avg");
+    std::array<const char*, 3> state{"square_avg"};
+    std::size_t kept = 1;
+    if (o.momentum > 0) state[kept++] = "momentum_buffer";
+    if (o.centered) state[kept++] = "grad_avg";
     return {.name = "RmsProp",
             .lr = o.lr,
             .momentum = o.momentum,

@@ -8,8 +8,8 @@ namespace tinynet::inline TINYNET_ABI::optim {
 struct SgdOptions {
   std::optional<double> lr = {};  // none: every step must be given one
   double momentum = 0;
-  double dampening = 0;           // of the gradient, where it enters the momentum
-  double weight_decay = 0;        // added to the gradient: an L2 penalty
+  double dampening = 0;     // of the gradient, where it enters the momentum
+  double weight_decay = 0;  // added to the gradient: an L2 penalty
   bool nesterov = false;
   std::vector<Group> groups = {};
 };
@@ -40,10 +40,12 @@ class Sgd : public FlatOptimizer<P> {
                            .fact("momentum", o.momentum)
                            .fact("dampening", o.dampening));
     }
-    return {.name = "Sgd", .lr = o.lr, .momentum = o.momentum, .weight_decay = o.weight_decay,
+    return {.name = "Sgd",
+            .lr = o.lr,
+            .momentum = o.momentum,
+            .weight_decay = o.weight_decay,
             .groups = o.groups,
-            .state = o.momentum > 0 ? std::vector{"momentum_buffer"}
-                                    : std::vector<const char*>{}};
+            .state = {o.momentum > 0 ? "momentum_buffer" : nullptr}};
   }
 
   void update(const typename FlatOptimizer<P>::Update& run) override {

@@ -16,7 +16,8 @@ namespace tinynet::inline TINYNET_ABI::optim {
 template <class P>
 struct SortedParameters {
   ParameterList<P> parameters;
-  std::vector<std::size_t> group_of;  // of each parameter, an index into the groups
+  std::vector<std::size_t>
+      group_of;  // of each parameter, an index into the groups, or their number
 };
 
 namespace detail {
@@ -56,17 +57,17 @@ template <class P>
 
 }  // namespace detail
 
-/// Gives each parameter that is not frozen to the first of `groups` that matches it; the last one
-/// must match everything, and alone may be empty. `who` stands in errors: StateError if there is no
-/// parameter to train, one without values, one given twice, or an empty group.
+/// Gives each parameter that is not frozen to the first of `groups` that matches it, and what none
+/// matches to one more behind them. `who` stands in errors: StateError if there is no parameter to
+/// train, one without values, one given twice, or an empty group.
 template <class P>
 SortedParameters<P> sort_by_group(const std::string& who, const ParameterList<P>& parameters,
                                   const std::vector<Group>& groups) {
   detail::require_trainable(who, parameters);
   const auto filter = [&](std::size_t g) -> const Filter& { return groups[g].where; };
-  std::vector<std::size_t> chosen;  // of each parameter; one past the groups for frozen ones
+  std::vector<std::size_t> chosen;  // of each parameter; two past the groups for frozen ones
   for (const auto& state : parameters) {
-    std::size_t g = state->trainable ? 0 : groups.size();
+    std::size_t g = state->trainable ? 0 : groups.size() + 1;
     while (g < groups.size() &&
            !filter(g).matches({state->name, state->kind, state->value.shape()})) {
       ++g;
@@ -74,14 +75,14 @@ SortedParameters<P> sort_by_group(const std::string& who, const ParameterList<P>
     chosen.push_back(g);
   }
   SortedParameters<P> sorted;
-  for (std::size_t g = 0; g < groups.size(); ++g) {
+  for (std::size_t g = 0; g <= groups.size(); ++g) {
     const auto before = sorted.group_of.size();
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       if (chosen[i] != g) continue;
       sorted.parameters.append(parameters[i]);
       sorted.group_of.push_back(g);
     }
-    if (sorted.group_of.size() == before && g + 1 < groups.size()) {
+    if (sorted.group_of.size() == before && g < groups.size()) {
       detail::throw_empty_group(who, filter(g), parameters);
     }
   }

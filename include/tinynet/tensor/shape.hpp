@@ -18,7 +18,7 @@ class Shape {
   static constexpr int max_axes = 6;
 
   Shape() = default;
-  Shape(std::initializer_list<std::int64_t> sizes) {
+  [[gnu::noinline]] Shape(std::initializer_list<std::int64_t> sizes) {
     for (const auto size : sizes) append(size);
   }
 
@@ -28,7 +28,7 @@ class Shape {
   std::int64_t& operator[](int axis) { return sizes_[index(axis)]; }
 
   /// The number of elements; 1 for a scalar.
-  std::int64_t elements() const {
+  [[gnu::noinline]] std::int64_t elements() const {
     std::int64_t product = 1;
     for (const auto size : *this) {
       if (size > 0 && product > std::numeric_limits<std::int64_t>::max() / size) throw_too_large();
@@ -54,9 +54,9 @@ class Shape {
   friend std::string to_string(const Shape& shape) {
     std::string text = "[";
     for (int axis = 0; axis < shape.axes(); ++axis) {
-      text += (axis ? ", " : "") + std::to_string(shape[axis]);
+      text += Text({axis ? ", " : "", shape[axis]}).string();
     }
-    return text + "]";
+    return text += ']';
   }
 
  private:

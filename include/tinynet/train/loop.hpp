@@ -124,16 +124,17 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
     result.loss = loss.value();
     result.accuracy = accuracy.value();
     result.seconds = progress.seconds();
-    std::vector<Metric> seen{{"loss", result.loss}, {"acc", result.accuracy}};
+    Metric seen[4] = {{"loss", result.loss}, {"acc", result.accuracy}};
+    std::size_t metrics = 2;
     if (options.clean_training) {
       result.clean = evaluate(model, *options.clean_training);
-      seen.push_back({"clean_acc", result.clean->accuracy});
+      seen[metrics++] = {"clean_acc", result.clean->accuracy};
     }
     if (options.validation) {
       result.validation = evaluate(model, *options.validation);
-      seen.push_back({"val_acc", result.validation->accuracy});
+      seen[metrics++] = {"val_acc", result.validation->accuracy};
     }
-    progress.finish(seen);
+    progress.finish(Metrics(seen, metrics));
     history.push_back(result);
     if (options.on_epoch && !options.on_epoch(result)) break;
   }

@@ -29,6 +29,7 @@ struct Metric {
 class Metrics {
  public:
   Metrics(std::initializer_list<Metric> list) : size_(list.size()) { begin_ = list.begin(); }
+  Metrics(const Metric* list, std::size_t size) : begin_(list), size_(size) {}
   Metrics(const std::vector<Metric>& list) : begin_(list.data()), size_(list.size()) {}
   const Metric* begin() const { return begin_; }
   const Metric* end() const { return begin_ + size_; }
@@ -186,7 +187,8 @@ class Progress {
 
   void draw(const std::string& text) {
     const auto rest = drawn_ > text.size() ? drawn_ - text.size() : 0;
-    output_.write("\r" + text + std::string(rest, ' '));
+    std::string drawn = "\r";
+    output_.write(drawn.append(text).append(rest, ' '));
     drawn_ = text.size();
   }
 
