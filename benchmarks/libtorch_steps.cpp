@@ -4,6 +4,7 @@
 
 #include <climits>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 
 #include <ATen/autocast_mode.h>

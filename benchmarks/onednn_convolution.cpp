@@ -1,6 +1,7 @@
 #include "onednn_convolution.hpp"
 
 #include <dnnl.hpp>
+#include <functional>
 #include <memory>
 #include <unordered_map>
 

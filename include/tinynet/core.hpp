@@ -5,6 +5,7 @@
 #include <tinynet/core/cpu.hpp>
 #include <tinynet/core/distributions.hpp>
 #include <tinynet/core/error.hpp>
+#include <tinynet/core/function.hpp>
 #include <tinynet/core/list.hpp>
 #include <tinynet/core/memory_report.hpp>
 #include <tinynet/core/parallel.hpp>

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
 
+#include <tinynet/core/function.hpp>
 #include <tinynet/core/list.hpp>
 #include <tinynet/tensor/tensor.hpp>
 
@@ -23,7 +23,7 @@ inline std::string layer_of(const std::string& parameter) {
 
 /// Fills a tensor with first values; the key is derived from the seed and the parameter's name.
 template <class P>
-using Initializer = std::function<void(Tensor<P>&, random::Key)>;
+using Initializer = Function<void(Tensor<P>&, random::Key)>;
 
 /// What a Parameter holds. Shared by the layer, the optimizer and the tape, so that a model may be
 /// moved while both keep working; `value` and `gradient` become views into flat buffers

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <vector>
 
+#include <tinynet/core/function.hpp>
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/core/random.hpp>
 #include <tinynet/core/scratch.hpp>
@@ -32,7 +32,7 @@ struct Collage {
 };
 
 /// Draws how a batch is mixed, for images of that shape [h, w, c].
-using Mix = std::function<Collage(const Shape& image, random::Generator&)>;
+using Mix = Function<Collage(const Shape& image, random::Generator&)>;
 
 /// Throws ShapeError where a layer reaches out of the image or names a source beyond its group.
 inline void require_collage(const Collage& collage, const Shape& image) {

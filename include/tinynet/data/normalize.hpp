@@ -39,12 +39,12 @@ inline Normalization channel_statistics(const Dataset& dataset) {
     }
   }
   const auto count = static_cast<double>(dataset.size() * shape[0] * shape[1]);
-  Normalization result;
+  Normalization result{std::vector<float>(channels), std::vector<float>(channels)};
   for (std::size_t c = 0; c < channels; ++c) {
     const double mean = static_cast<double>(sums[c]) / count;
     const double variance = static_cast<double>(squares[c]) / count - mean * mean;
-    result.mean.push_back(static_cast<float>(mean / 255));
-    result.deviation.push_back(static_cast<float>(std::sqrt(std::max(variance, 0.0)) / 255));
+    result.mean[c] = static_cast<float>(mean / 255);
+    result.deviation[c] = static_cast<float>(std::sqrt(std::max(variance, 0.0)) / 255);
   }
   return result;
 }

@@ -3,12 +3,12 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include <tinynet/core/function.hpp>
 #include <tinynet/core/parallel.hpp>
 
 namespace tinynet::inline TINYNET_ABI::data {
@@ -21,7 +21,7 @@ namespace tinynet::inline TINYNET_ABI::data {
 template <class Item>
 class Prefetch {
  public:
-  using Fill = std::function<void(Item&, std::int64_t)>;
+  using Fill = Function<void(Item&, std::int64_t)>;
 
   Prefetch(std::vector<Item> ring, std::int64_t count, Fill fill)
       : fill_(std::move(fill)), count_(count), ring_(std::move(ring)) {

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstring>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -38,10 +37,12 @@ class SafetensorsOnDemand {
   /// In the order in which they lie in the file.
   const std::vector<SafetensorsEntry>& tensors() const { return header_.tensors(); }
   const std::map<std::string, std::string>& metadata() const { return header_.metadata(); }
-  bool contains(std::string_view name) const { return index_.find(name) != index_.end(); }
+  bool contains(std::string_view name) const {
+    return index_.find(std::string(name)) != index_.end();
+  }
   /// Throws DataError if there is none of that name.
   const SafetensorsEntry& tensor(std::string_view name) const {
-    const auto found = index_.find(name);
+    const auto found = index_.find(std::string(name));
     if (found != index_.end()) return tensors()[found->second];
     auto message = Message("safetensors", "the file has no tensor '" + std::string(name) + "'");
     message.fact("file", path_);
@@ -104,7 +105,7 @@ class SafetensorsOnDemand {
   std::string path_;
   std::vector<std::byte> bytes_;
   SafetensorsHeader header_;
-  std::map<std::string, std::size_t, std::less<>> index_;
+  std::map<std::string, std::size_t> index_;
 };
 using Safetensors = SafetensorsOnDemand<>;
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include <tinynet/autograd/parameter.hpp>
+#include <tinynet/core/function.hpp>
 #include <tinynet/core/required.hpp>
 
 namespace tinynet::inline TINYNET_ABI::optim {
@@ -25,7 +25,7 @@ struct ParameterInfo {
 ///     optim::Filter{"matrices", [](const auto& p) { return p.shape.axes() == 2; }}
 struct Filter {
   std::string text;  // for messages
-  std::function<bool(const ParameterInfo&)> matches;
+  Function<bool(const ParameterInfo&)> matches;
 };
 
 /// Filters combine: optim::matrices() && !optim::by_name("head.*").

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <tinynet/core/function.hpp>
 #include <tinynet/kernels/update.hpp>
 #include <tinynet/optim/optimizer.hpp>
 #include <tinynet/optim/runs.hpp>
@@ -17,7 +18,7 @@ struct LookaheadOptions {
   std::int64_t k = 5;  // steps of the inner optimizer between two of the slow weights
   double alpha = 0.5;  // how far the slow weights go, 0 to 1
   /// Where given, alpha after that many steps.
-  std::function<double(std::int64_t)> alpha_at = {};
+  Function<double(std::int64_t)> alpha_at = {};
 };
 
 /// The variant of airbench94 (Jordan 2024): every five steps, alpha falling from 1 to 0.23 as the

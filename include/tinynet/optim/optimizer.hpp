@@ -1,11 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 
 #include <tinynet/autograd/parameter.hpp>
+#include <tinynet/core/function.hpp>
 #include <tinynet/optim/step_settings.hpp>
 
 namespace tinynet::inline TINYNET_ABI::optim {
@@ -55,14 +55,17 @@ class Optimizer {
   /// rest in P. The tensors are views: writing to them restores a checkpoint.
   template <class F>
   void visit_state(F f) const {
-    visit({std::ref(f), std::ref(f)});
+    visit({[&f](const std::string& name, Tensor<P> tensor) { f(name, std::move(tensor)); },
+           [&f](const std::string& name, Tensor<std::int64_t> tensor) {
+             f(name, std::move(tensor));
+           }});
   }
 
  protected:
   /// `visit_state` for virtual functions.
   struct StateVisitor {
-    std::function<void(const std::string&, Tensor<P>)> values;
-    std::function<void(const std::string&, Tensor<std::int64_t>)> counts;
+    Function<void(const std::string&, Tensor<P>)> values;
+    Function<void(const std::string&, Tensor<std::int64_t>)> counts;
 
     void operator()(const std::string& name, const Tensor<P>& tensor) const {
       values(name, tensor);

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <concepts>
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <numbers>
 #include <string>
@@ -12,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <tinynet/core/function.hpp>
 #include <tinynet/core/required.hpp>
 #include <tinynet/optim/step_settings.hpp>
 
@@ -39,7 +39,7 @@ class Schedule {
   }
 
  private:
-  std::function<StepSettings(std::int64_t)> f_;
+  Function<StepSettings(std::int64_t)> f_;
 };
 
 namespace detail {

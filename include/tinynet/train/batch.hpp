@@ -12,9 +12,10 @@ namespace tinynet::inline TINYNET_ABI::train {
 
 /// Cross-entropy against the batch's targets where it was mixed, else against its labels.
 template <Scalar L, Scalar T>
-Variable<accumulate_t<L>> cross_entropy(const Variable<L>& logits,  // [n, k]
-                                        const data::Batch<T>& batch,
-                                        const ops::CrossEntropyOptions& options, Context& ctx) {
+[[gnu::noinline]] Variable<accumulate_t<L>> cross_entropy(const Variable<L>& logits,  // [n, k]
+                                                          const data::Batch<T>& batch,
+                                                          const ops::CrossEntropyOptions& options,
+                                                          Context& ctx) {
   if (batch.targets.empty()) return ops::cross_entropy(logits, batch.labels, options, ctx);
   return ops::cross_entropy(logits, batch.targets, options, ctx);
 }
@@ -23,7 +24,8 @@ Variable<accumulate_t<L>> cross_entropy(const Variable<L>& logits,  // [n, k]
 /// of the class that was predicted: both of its labels are right, each as far as it is there. (By
 /// its first label alone a network that has learned everything would seem to be wrong half the time.)
 template <Scalar L, Scalar T>
-double accuracy(const Variable<L>& logits, const data::Batch<T>& batch) {  // [n, k]
+[[gnu::noinline]] double accuracy(const Variable<L>& logits,
+                                  const data::Batch<T>& batch) {  // [n, k]
   const auto& values = logits.value();
   double correct = 0;
   if (batch.targets.empty()) {

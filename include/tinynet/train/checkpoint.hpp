@@ -5,13 +5,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <functional>
 #include <limits>
 #include <map>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include <tinynet/core/function.hpp>
 #include <tinynet/io/safetensors.hpp>
 #include <tinynet/io/safetensors_writer.hpp>
 #include <tinynet/nn/save.hpp>
@@ -151,7 +151,7 @@ class CheckpointOnDemand {
   }
 
   nn::Members model_;
-  std::vector<std::function<void(std::vector<Entry>&)>> parts_;
+  std::vector<Function<void(std::vector<Entry>&)>> parts_;
   std::map<std::string, std::string> settings_;
 };
 using Checkpoint = CheckpointOnDemand<>;

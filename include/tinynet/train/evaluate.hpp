@@ -36,7 +36,7 @@ inline Evaluation evaluate(const Predictions& predictions) {
 ///     const auto test = train::evaluate(predictions);
 ///     const train::ConfusionMatrix confusion(predictions);
 template <class Model, Scalar T>
-Evaluation evaluate(Model& model, const data::Loader<T>& loader) {
+[[gnu::noinline]] Evaluation evaluate(Model& model, const data::Loader<T>& loader) {
   return evaluate(predict(model, loader));
 }
 

@@ -2,12 +2,12 @@
 
 #include <cmath>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <tinynet/core/cpu.hpp>
+#include <tinynet/core/function.hpp>
 #include <tinynet/core/trace.hpp>
 #include <tinynet/optim/optimizer.hpp>
 #include <tinynet/optim/schedule.hpp>
@@ -38,11 +38,11 @@ struct FitOptions {
   /// The training images without augmentation: evaluated after each epoch, for the accuracy on batches
   /// that were augmented, by a model that changed, says little. The gap is named at the end.
   const data::Loader<T>* clean_training = nullptr;
-  std::uint64_t seed = 1;  // of dropout and what else a forward pass draws
-  bool check_nan = true;   // a NaN loss names the layer it comes from
-  std::function<bool(const StepResult&)> on_step = {};  // after an update; false ends the training
-  std::function<bool(const EpochResult&)> on_epoch = {};  // false ends the training
-  StepObserver* watch = nullptr;                          // a train::Profile, say
+  std::uint64_t seed = 1;                          // of dropout and what else a forward pass draws
+  bool check_nan = true;                           // a NaN loss names the layer it comes from
+  Function<bool(const StepResult&)> on_step = {};  // after an update; false ends the training
+  Function<bool(const EpochResult&)> on_epoch = {};  // false ends the training
+  StepObserver* watch = nullptr;                     // a train::Profile, say
   ProgressOutput progress = ProgressOutput::to(stdout);
 };
 

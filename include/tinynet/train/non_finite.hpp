@@ -35,8 +35,10 @@ class NonFiniteObserver final : public Observer {
 /// with that key: it draws the dropout masks of the pass that went wrong, and leaves the running
 /// statistics of batch norm alone.
 template <class Model, class P, Scalar T>
-std::optional<NonFinite> find_non_finite(Model& model, const ParameterList<P>& parameters,
-                                         const Tensor<T>& images, random::Key key) {
+[[gnu::noinline]] std::optional<NonFinite> find_non_finite(Model& model,
+                                                           const ParameterList<P>& parameters,
+                                                           const Tensor<T>& images,
+                                                           random::Key key) {
   if (!kernels::all_finite<T>(images.span())) return NonFinite{"images", "of this batch", ""};
   for (const auto& state : parameters) {
     const Tensor<P>& value = state->value;

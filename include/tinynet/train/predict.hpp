@@ -78,7 +78,7 @@ class PredictionWriter {
 /// Runs a model over one epoch of a loader, in evaluation mode and without a tape. The model is
 /// anything that can be called as model(images, ctx) and gives logits [n, classes].
 template <class Model, Scalar T>
-Predictions predict(Model& model, const data::Loader<T>& loader) {
+[[gnu::noinline]] Predictions predict(Model& model, const data::Loader<T>& loader) {
   Predictions all;
   const auto batch_size = loader.options().batch_size;
   detail::PredictionWriter writer(all,

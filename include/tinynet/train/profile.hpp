@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -13,6 +12,7 @@
 
 #include <tinynet/autograd/variable.hpp>
 #include <tinynet/core/buffer.hpp>
+#include <tinynet/core/function.hpp>
 #include <tinynet/io/atomic_file.hpp>
 #include <tinynet/io/json.hpp>
 #include <tinynet/train/step_observer.hpp>
@@ -32,7 +32,7 @@ struct ProfileOptions {
   MachinePeaks peaks = {};       // for floors
   std::int64_t warm_up = 2;      // first steps, which pack weights and ask for memory: not counted
   std::int64_t trace_steps = 4;  // of which every op is kept for the trace
-  std::function<double()> seconds = [] {
+  Function<double()> seconds = [] {
     timespec now{};
     ::clock_gettime(CLOCK_MONOTONIC, &now);
     return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);

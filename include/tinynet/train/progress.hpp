@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <ctime>
-#include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include <tinynet/core/config.hpp>
+#include <tinynet/core/function.hpp>
 
 namespace tinynet::inline TINYNET_ABI::train {
 
@@ -41,9 +41,9 @@ class Metrics {
 
 /// Where progress lines go, and what tells the time.
 struct ProgressOutput {
-  std::function<void(std::string_view)> write = {};  // none: says nothing
-  int width = 0;                                     // columns of the terminal; 0: not a terminal
-  std::function<double()> seconds = [] {
+  Function<void(std::string_view)> write = {};  // none: says nothing
+  int width = 0;                                // columns of the terminal; 0: not a terminal
+  Function<double()> seconds = [] {
     timespec now{};  // not <chrono>, which costs every program a third of a second to compile
     ::clock_gettime(CLOCK_MONOTONIC, &now);
     return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
+#include <tinynet/core/function.hpp>
 #include <tinynet/core/random.hpp>
 #include <tinynet/data/augment/image.hpp>
 
@@ -29,7 +29,7 @@ class Transform {
   explicit operator bool() const { return static_cast<bool>(f_); }
 
  private:
-  std::function<void(Image&, random::Generator&)> f_;
+  Function<void(Image&, random::Generator&)> f_;
 };
 
 }  // namespace tinynet::inline TINYNET_ABI::data
