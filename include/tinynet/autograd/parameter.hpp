@@ -96,6 +96,7 @@ class Parameter {
   }
   Parameter(Parameter&&) noexcept = default;
   Parameter& operator=(Parameter&&) noexcept = default;
+  [[gnu::noinline]] ~Parameter() {}
 
   explicit operator bool() const { return state_ != nullptr; }
   const std::shared_ptr<ParameterState<P>>& state() const { return state_; }

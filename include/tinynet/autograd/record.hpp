@@ -72,7 +72,7 @@ class Gradient {
   explicit operator bool() const { return node_ || parameter_; }
 
   /// Storage to write the contribution to; call once, and only where the gradient is wanted.
-  Destination<U> open() const {
+  [[gnu::noinline]] Destination<U> open() const {
     if (parameter_) {
       const auto store = parameter_->has_gradient ? Store::add : Store::overwrite;
       parameter_->has_gradient = true;
@@ -86,7 +86,7 @@ class Gradient {
   /// As `open`, in the storage of the output's gradient itself where this is the first contribution
   /// and nobody else holds it: for closures that take `Tensor<T>& dy`, and kernels that may write
   /// over what they read.
-  Destination<U> open_over(Tensor<U>& dy) const {
+  [[gnu::noinline]] Destination<U> open_over(Tensor<U>& dy) const {
     const bool first = node_ && !node_->gradient;
     if (!first || !dy.unique() || dy.data() != static_cast<void*>(dy.buffer().data()))
       return open();
@@ -96,7 +96,7 @@ class Gradient {
 
   /// Hands on a gradient that is the output's own, elements in the same order: shared where it is the
   /// first contribution, added otherwise.
-  void pass(const Tensor<U>& dy) const {
+  [[gnu::noinline]] void pass(const Tensor<U>& dy) const {
     if (node_ && !node_->gradient && dy.data() == static_cast<const void*>(dy.buffer().data())) {
       node_->gradient = dy.buffer();
       return;

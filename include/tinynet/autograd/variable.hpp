@@ -26,7 +26,7 @@ struct Node {
 
   /// Storage for a contribution, and whether it is the first. Storage that another node shares is
   /// copied before it is added to.
-  Store open(std::size_t bytes) {
+  [[gnu::noinline]] Store open(std::size_t bytes) {
     if (!gradient) {
       gradient = Buffer(bytes);
       return Store::overwrite;

@@ -135,6 +135,9 @@ class Message {
     text_ += "\n  hint: " + way_out.string();
     return *this;
   }
+  Message(const Message&) = default;
+  Message& operator=(const Message&) = default;
+  [[gnu::cold, gnu::noinline]] ~Message() {}
   operator const std::string&() const { return text_; }
 
  private:

@@ -5,8 +5,8 @@
 namespace tinynet::inline TINYNET_ABI {
 
 /// Throws StateError unless `ok`; write `ok` such that it is false for NaN.
-inline void require_setting(bool ok, const char* who, const Text& setting, double came,
-                            const char* expected) {
+[[gnu::noinline]] inline void require_setting(bool ok, const char* who, const Text& setting,
+                                              double came, const char* expected) {
   if (ok) return;
   throw StateError(Message(who, {setting.string(), " is out of range"})
                        .fact("expected", expected)

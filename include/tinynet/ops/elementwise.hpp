@@ -26,7 +26,7 @@ struct Elementwise {
   }
 
   template <Scalar T>
-  Variable<T> operator()(Variable<T> x, Formula formula, Context& ctx) const {
+  [[gnu::noinline]] Variable<T> operator()(Variable<T> x, Formula formula, Context& ctx) const {
     const bool read_later = ctx.tape && Formula::keeps == Keeps::input;
     auto y = !read_later && x.value().unique() ? x.value() : Tensor<T>(x.shape());
     kernels::transform(

@@ -21,10 +21,10 @@ class Tensor {
  public:
   Tensor() : Tensor(Buffer(), 0, Shape{0}) {}
   /// Not initialised: the op that makes a tensor writes all of it.
-  explicit Tensor(const Shape& shape)
+  [[gnu::noinline]] explicit Tensor(const Shape& shape)
       : Tensor(Buffer(static_cast<std::size_t>(shape.elements()) * sizeof(T)), 0, shape) {}
   /// A view into storage that others may share, beginning `offset` elements in.
-  Tensor(Buffer buffer, std::int64_t offset, const Shape& shape)
+  [[gnu::noinline]] Tensor(Buffer buffer, std::int64_t offset, const Shape& shape)
       : buffer_(std::move(buffer)), offset_(offset), shape_(shape), size_(shape.elements()) {}
 
   static Tensor full(const Shape& shape, T value) {

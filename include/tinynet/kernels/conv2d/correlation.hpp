@@ -27,16 +27,19 @@ struct Phase {
 };
 
 constexpr Phase forward_phase(std::int64_t outputs, std::int64_t window, const Conv2dGeometry& g) {
-  return {.count = outputs, .step = g.stride, .taps = window,
-          .first_offset = -g.padding, .offset_step = g.dilation};
+  return {.count = outputs,
+          .step = g.stride,
+          .taps = window,
+          .first_offset = -g.padding,
+          .offset_step = g.dilation};
 }
 
 constexpr Phase backward_phase(std::int64_t residue, std::int64_t inputs, std::int64_t window,
                                const Conv2dGeometry& g) {
   const auto s = g.stride, d = g.dilation;
   const auto origin = ((residue - g.padding) % s + s) % s;
-  Phase phase{.count = inputs > origin ? (inputs - origin - 1) / s + 1 : 0,
-              .origin = origin, .spread = s};
+  Phase phase{
+      .count = inputs > origin ? (inputs - origin - 1) / s + 1 : 0, .origin = origin, .spread = s};
   const auto period = s / std::gcd(s, d);  // between taps of one residue
   for (std::int64_t k = 0; k < period && k < window; ++k) {
     if (k * d % s != residue) continue;
@@ -54,29 +57,36 @@ struct Correlation {
   Conv2dGeometry g;
   bool backward = false;
   std::int64_t phases = 1;
-  std::int64_t in_h = 0, in_w = 0, in_c = 0;     // in_c and out_c count the channels of all groups
+  std::int64_t in_h = 0, in_w = 0, in_c = 0;  // in_c and out_c count the channels of all groups
   std::int64_t out_h = 0, out_w = 0, out_c = 0;
 
   std::int64_t group_in() const { return in_c / g.groups; }
   std::int64_t group_out() const { return out_c / g.groups; }
   std::int64_t group_ic() const { return g.ic / g.groups; }  // of the weights, in either direction
   std::int64_t tap_count() const { return g.kh * g.kw; }
-  Phase rows(std::int64_t r) const {
+  [[gnu::noinline]] Phase rows(std::int64_t r) const {
     return backward ? backward_phase(r, out_h, g.kh, g) : forward_phase(out_h, g.kh, g);
   }
-  Phase cols(std::int64_t r) const {
+  [[gnu::noinline]] Phase cols(std::int64_t r) const {
     return backward ? backward_phase(r, out_w, g.kw, g) : forward_phase(out_w, g.kw, g);
   }
 };
 
 constexpr Correlation forward_correlation(const Conv2dGeometry& g) {
-  return {.g = g, .in_h = g.h, .in_w = g.w, .in_c = g.ic,
-          .out_h = g.oh, .out_w = g.ow, .out_c = g.oc};
+  return {
+      .g = g, .in_h = g.h, .in_w = g.w, .in_c = g.ic, .out_h = g.oh, .out_w = g.ow, .out_c = g.oc};
 }
 
 constexpr Correlation backward_correlation(const Conv2dGeometry& g) {
-  return {.g = g, .backward = true, .phases = g.stride, .in_h = g.oh, .in_w = g.ow, .in_c = g.oc,
-          .out_h = g.h, .out_w = g.w, .out_c = g.ic};
+  return {.g = g,
+          .backward = true,
+          .phases = g.stride,
+          .in_h = g.oh,
+          .in_w = g.ow,
+          .in_c = g.oc,
+          .out_h = g.h,
+          .out_w = g.w,
+          .out_c = g.ic};
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
