@@ -142,10 +142,8 @@ class BatchMaker {
     const auto image = dataset_.image_shape();
     const auto collage = options_.mix(image, generator);
     if (collage.layers.empty()) return;
-    require_collage(collage, image);
-    mix_images(batch.images, collage);
-    batch.targets =
-        mixed_targets<param_t<T>>(batch.labels, std::ssize(dataset_.classes()), collage, image);
+    options_.mix.template batch<T>()(batch.images, batch.targets, batch.labels,
+                                     std::ssize(dataset_.classes()), collage, image);
   }
 
   Dataset dataset_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <tinynet/core/function.hpp>
@@ -31,11 +33,9 @@ struct Collage {
   std::vector<Layer> layers = {};
 };
 
-/// Draws how a batch is mixed, for images of that shape [h, w, c].
-using Mix = Function<Collage(const Shape& image, random::Generator&)>;
-
 /// Throws ShapeError where a layer reaches out of the image or names a source beyond its group.
-inline void require_collage(const Collage& collage, const Shape& image) {
+template <class = void>
+void require_collage(const Collage& collage, const Shape& image) {
   const auto inside = [](std::int64_t begin, std::int64_t length, std::int64_t size) {
     return begin >= 0 && length >= 0 && begin <= size - length;
   };
@@ -60,7 +60,8 @@ inline void require_collage(const Collage& collage, const Shape& image) {
 
 /// How much of a mixed image comes from each source: the mean over its pixels of what is seen there.
 /// These are the weights of the labels; their sum is one.
-inline std::vector<double> shares(const Collage& collage, const Shape& image) {
+template <class = void>
+std::vector<double> shares(const Collage& collage, const Shape& image) {
   const auto height = image[0], width = image[1], pixels = height * width;
   const auto sources = static_cast<std::size_t>(collage.images);
   std::vector<double> seen(sources * std::size_t(pixels));  // [source, pixel]
@@ -164,5 +165,64 @@ Tensor<P> mixed_targets(const Tensor<std::int32_t>& labels, std::int64_t classes
   }
   return targets;
 }
+
+namespace detail {
+
+/// Mixes images [n, h, w, c] in place and makes their targets [n, classes].
+template <Scalar T>
+using MixBatch = void (*)(Tensor<T>& images, Tensor<param_t<T>>& targets,
+                          const Tensor<std::int32_t>& labels, std::int64_t classes,
+                          const Collage& collage, const Shape& image);
+
+struct MixBatches {
+  MixBatch<float> of_float;
+  MixBatch<double> of_double;
+  MixBatch<bfloat16> of_bfloat16;
+  MixBatch<float16> of_float16;
+};
+
+template <Scalar T>
+void mix_batch(Tensor<T>& images, Tensor<param_t<T>>& targets, const Tensor<std::int32_t>& labels,
+               std::int64_t classes, const Collage& collage, const Shape& image) {
+  require_collage(collage, image);
+  mix_images(images, collage);
+  targets = mixed_targets<param_t<T>>(labels, classes, collage, image);
+}
+
+template <class = void>
+inline constexpr MixBatches mix_batches = {mix_batch<float>, mix_batch<double>, mix_batch<bfloat16>,
+                                           mix_batch<float16>};
+
+}  // namespace detail
+
+/// Draws how a batch is mixed, for images of that shape [h, w, c], and mixes it. It brings what mixes:
+/// a program whose loaders mix nothing does not compile that.
+class Mix {
+ public:
+  Mix() = default;
+  template <class F>
+  requires(
+      !std::is_same_v<std::remove_cvref_t<F>, Mix> &&
+      std::is_invocable_r_v<Collage, std::remove_cvref_t<F>&, const Shape&, random::Generator&>)
+      Mix(F&& draw)
+      : draw_(std::forward<F>(draw)), batches_(&detail::mix_batches<>) {}
+
+  Collage operator()(const Shape& image, random::Generator& generator) const {
+    return draw_(image, generator);
+  }
+  explicit operator bool() const { return static_cast<bool>(draw_); }
+
+  template <Scalar T>
+  detail::MixBatch<T> batch() const {
+    if constexpr (std::is_same_v<T, float>) return batches_->of_float;
+    else if constexpr (std::is_same_v<T, double>) return batches_->of_double;
+    else if constexpr (std::is_same_v<T, bfloat16>) return batches_->of_bfloat16;
+    else return batches_->of_float16;
+  }
+
+ private:
+  Function<Collage(const Shape&, random::Generator&)> draw_;
+  const detail::MixBatches* batches_ = nullptr;
+};
 
 }  // namespace tinynet::inline TINYNET_ABI::data

@@ -65,7 +65,7 @@ class Dataset {
     return Dataset(source_, std::move(rows));
   }
   Dataset subset(std::initializer_list<std::int64_t> indices) const {
-    return subset(std::span(indices.begin(), indices.size()));
+    return subset(std::span<const std::int64_t>(indices.begin(), indices.size()));
   }
   /// The first `count` samples, or all where there are fewer.
   Dataset take(std::int64_t count) const {
@@ -82,10 +82,9 @@ class Dataset {
                            .fact("dataset", name(), {size(), " samples"}));
     }
     std::vector<std::int64_t> order(static_cast<std::size_t>(size()));
-    permutation(order, key.fold("split"));
-    const auto all = std::span<const std::int64_t>(order);
+    permutation({order.data(), order.size()}, key.fold("split"));
     const auto cut = static_cast<std::size_t>(count);
-    return {subset(all.first(cut)), subset(all.subspan(cut))};
+    return {subset({order.data(), cut}), subset({order.data() + cut, order.size() - cut})};
   }
   /// A share of the samples, 0 to 1 and rounded to whole samples, and the others.
   std::pair<Dataset, Dataset> split(std::floating_point auto fraction, random::Key key = {}) const {

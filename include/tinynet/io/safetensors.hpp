@@ -72,7 +72,9 @@ class SafetensorsOnDemand {
 
  private:
   explicit SafetensorsOnDemand(const std::filesystem::path& path)
-      : path_(path.string()), bytes_(read_file(path)), header_(bytes_, path_) {
+      : path_(path.string()),
+        bytes_(read_file(path)),
+        header_({bytes_.data(), bytes_.size()}, path_) {
     for (const auto& entry : tensors()) index_.emplace(entry.name, index_.size());
   }
 

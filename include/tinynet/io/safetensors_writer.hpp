@@ -62,7 +62,7 @@ class SafetensorsWriterOnDemand {
 
     AtomicFile file(path);
     file.write(std::as_bytes(std::span(&length, 1)));
-    file.write(std::as_bytes(std::span(text)));
+    file.write(std::as_bytes(std::span<const char>(text.data(), text.size())));
     for (const auto& entry : entries) file.write(entry.bytes);
     file.commit();
   }
