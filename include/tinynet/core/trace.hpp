@@ -5,9 +5,8 @@
 #include <cstdlib>
 #include <mutex>
 #include <string>
-#include <vector>
 
-#include <tinynet/core/config.hpp>
+#include <tinynet/core/list.hpp>
 
 namespace tinynet::inline TINYNET_ABI {
 
@@ -24,7 +23,7 @@ inline bool tracing() {
 /// Prints a line to standard error, each distinct line once: a choice is made thousands of times.
 inline void trace(const std::string& line) {
   static std::mutex mutex;
-  static std::vector<std::string> seen;
+  static List<std::string> seen;
   const std::lock_guard lock(mutex);
   if (std::find(seen.begin(), seen.end(), line) != seen.end()) return;
   seen.push_back(line);

@@ -102,12 +102,12 @@ class Loader {
 
   /// The batches in memory at a time. A thread beside a full team of OpenMP threads would stall the
   /// step at the team's barriers, which spin: there the team makes each batch itself.
-  std::vector<Batch<T>> ring() const {
+  List<Batch<T>> ring() const {
     const bool core_to_spare = num_threads() < int(std::thread::hardware_concurrency());
     const int ahead = options_.prefetch.value_or(core_to_spare ? 2 : 0);
-    std::vector<Batch<T>> batches(static_cast<std::size_t>(ahead + 1));
-    for (auto& batch : batches) {
-      batch = maker_.allocate(std::min(samples_in_batch(), dataset().size()));
+    List<Batch<T>> batches;
+    for (int i = 0; i < ahead + 1; ++i) {
+      batches.push_back(maker_.allocate(std::min(samples_in_batch(), dataset().size())));
     }
     return batches;
   }

@@ -6,9 +6,9 @@
 #include <mutex>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include <tinynet/core/function.hpp>
+#include <tinynet/core/list.hpp>
 #include <tinynet/core/parallel.hpp>
 
 namespace tinynet::inline TINYNET_ABI::data {
@@ -23,7 +23,7 @@ class Prefetch {
  public:
   using Fill = Function<void(Item&, std::int64_t)>;
 
-  Prefetch(std::vector<Item> ring, std::int64_t count, Fill fill)
+  Prefetch(List<Item> ring, std::int64_t count, Fill fill)
       : fill_(std::move(fill)), count_(count), ring_(std::move(ring)) {
     if (ring_.size() > 1) thread_ = std::thread([this] { produce(); });
   }
@@ -90,7 +90,7 @@ class Prefetch {
 
   const Fill fill_;
   const std::int64_t count_;
-  std::vector<Item> ring_;
+  List<Item> ring_;
   std::int64_t taken_ = 0;  // by the consumer; only it knows
 
   std::mutex mutex_;  // guards what follows

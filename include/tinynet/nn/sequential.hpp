@@ -2,8 +2,8 @@
 
 #include <string>
 #include <utility>
-#include <vector>
 
+#include <tinynet/core/list.hpp>
 #include <tinynet/nn/layer.hpp>
 
 namespace tinynet::inline TINYNET_ABI::nn {
@@ -16,7 +16,7 @@ namespace tinynet::inline TINYNET_ABI::nn {
 ///     body.add("pool", nn::MaxPool2d<T>());
 template <Scalar T>
 struct Sequential {
-  std::vector<std::pair<std::string, Layer<T>>> layers;
+  List<std::pair<std::string, Layer<T>>> layers;
 
   Sequential() = default;
   Sequential(Sequential&&) = default;
@@ -32,7 +32,7 @@ struct Sequential {
   /// Appends a layer and returns this, for chains.
   Sequential& add(Layer<T> layer) { return add(std::to_string(layers.size()), std::move(layer)); }
   Sequential& add(std::string name, Layer<T> layer) {
-    layers.emplace_back(std::move(name), std::move(layer));
+    layers.push_back({std::move(name), std::move(layer)});
     return *this;
   }
 

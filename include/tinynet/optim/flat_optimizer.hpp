@@ -154,11 +154,11 @@ class FlatOptimizer : public Optimizer<P> {
   static constexpr double infinity = std::numeric_limits<double>::infinity();
 
   Setup setup_;
-  ParameterList<P> parameters_;        // sorted by group
-  std::vector<std::size_t> group_of_;  // of each parameter
-  std::vector<std::size_t> offsets_;   // of each parameter's elements in a flat buffer
-  List<Tensor<P>> state_;              // flat buffers
-  Tensor<std::int64_t> updates_;       // of each parameter
+  ParameterList<P> parameters_;   // sorted by group
+  List<std::size_t> group_of_;    // of each parameter
+  List<std::size_t> offsets_;     // of each parameter's elements in a flat buffer
+  List<Tensor<P>> state_;         // flat buffers
+  Tensor<std::int64_t> updates_;  // of each parameter
   Tensor<std::int64_t> steps_ = Tensor<std::int64_t>::zeros({});
 };
 

@@ -16,8 +16,7 @@ namespace tinynet::inline TINYNET_ABI::optim {
 template <class P>
 struct SortedParameters {
   ParameterList<P> parameters;
-  std::vector<std::size_t>
-      group_of;  // of each parameter, an index into the groups, or their number
+  List<std::size_t> group_of;  // of each parameter, an index into the groups, or their number
 };
 
 namespace detail {
@@ -65,7 +64,7 @@ SortedParameters<P> sort_by_group(const std::string& who, const ParameterList<P>
                                   const std::vector<Group>& groups) {
   detail::require_trainable(who, parameters);
   const auto filter = [&](std::size_t g) -> const Filter& { return groups[g].where; };
-  std::vector<std::size_t> chosen;  // of each parameter; two past the groups for frozen ones
+  List<std::size_t> chosen;  // of each parameter; two past the groups for frozen ones
   for (const auto& state : parameters) {
     std::size_t g = state->trainable ? 0 : groups.size() + 1;
     while (g < groups.size() &&
