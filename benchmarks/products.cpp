@@ -195,6 +195,7 @@ void add_products_of() {
   }
   add_gemm<T, T, T>(std::string("gemm/") + type_name<T>() + "/512x512x512", 512, 512, 512);
   add_linear<T>(128, 1152, 512);
+  for (const std::int64_t few : {1, 4, 8}) add_linear<T>(few, 1152, 512);
   add_linear<T>(128, 512, 10);
 }
 

@@ -270,6 +270,25 @@ TEST_CASE("gemm: more than one block of rows and columns") {
   check_gemm<bfloat16, bfloat16, float>({520, 70, 65, Layout::columns, Layout::rows}, dice);
 }
 
+TEST_CASE("gemm: few rows, and few products an element") {
+  Dice dice{8};
+  int64_t i = 0;
+  for (int64_t few = 1; few <= 9; ++few) {
+    for_each_gemm_type([&](auto a, auto b, auto c) {
+      const auto check = [&](int64_t m, int64_t n, int64_t k) {
+        ++i;
+        check_gemm<decltype(a), decltype(b), decltype(c)>(
+            {m, n, k, nth_layout(i), nth_layout(i / 5), i % 3 == 0, i % 4 < 2,
+             i % 2 ? Store::add : Store::overwrite},
+            dice);
+      };
+      for (int layout = 0; layout < 5; ++layout) check(few, 70, 150);  // sums in parts, and tails
+      check(few, 1056, 20);                                            // more than one block
+      check(70, 601, few);
+    });
+  }
+}
+
 TEST_CASE("gemm: nothing to sum") {
   Dice dice{4};
   const GemmCase g{3, 4, 1, Layout::rows, Layout::rows, false, true};
@@ -313,7 +332,9 @@ TEST_CASE("gemm: the number of threads does not show in the bits") {
     using B = decltype(b);
     using C = decltype(c);
     for (const auto& g : {GemmCase{128, 100, 200}, GemmCase{10, 20, 9000, Layout::columns},
-                          GemmCase{600, 40, 30, Layout::rows, Layout::columns}}) {
+                          GemmCase{600, 40, 30, Layout::rows, Layout::columns},
+                          GemmCase{4, 300, 2000, Layout::rows, Layout::columns},
+                          GemmCase{5, 300, 2000}, GemmCase{500, 300, 3, Layout::columns}}) {
       const GemmData<A, B, C> data(g, dice);
       for (const auto& kernel : gemm_versions<A, B, C>) {
         if (kernel.path == Path::reference || kernel.refuses({g.m, g.n, g.k})) continue;
@@ -366,6 +387,15 @@ TEST_CASE("gemm: what is chosen, and why not the faster one") {
   const ScopedPathLimit limit(Path::amx);
   if (cpu().amx_bf16) CHECK(chosen() == Path::amx);
   CHECK(choose("gemm", gemm_versions<float, float, float>, g).path == Path::simd);
+  // Few rows are read as they lie, whatever the CPU has, if they are of the type of the sums.
+  const auto few = [](const auto& versions, GemmGeometry of) {
+    return &choose("gemm", versions, of) == &versions.front();
+  };
+  CHECK(few(gemm_versions<bfloat16, float, bfloat16>, {8, 64, 64}));
+  CHECK(!few(gemm_versions<bfloat16, float, bfloat16>, {9, 64, 64}));
+  CHECK(!few(gemm_versions<bfloat16, float, bfloat16>, {64, 64, 8}));
+  CHECK(few(gemm_versions<bfloat16, bfloat16, float>, {64, 64, 8}));
+  CHECK(!few(gemm_versions<bfloat16, bfloat16, float>, {8, 64, 64}));
 #ifdef TINYNET_TILES
   CHECK(gemm_amx_refuses<float, float, float>(g) == std::string("no operand is bfloat16"));
   if (cpu().amx_bf16) {

@@ -3,6 +3,7 @@
 #include <array>
 
 #include <tinynet/kernels/gemm/contract.hpp>
+#include <tinynet/kernels/gemm/few_rows.hpp>
 #include <tinynet/kernels/gemm/reference.hpp>
 #include <tinynet/kernels/gemm/simd.hpp>
 #include <tinynet/kernels/gemm/tiles.hpp>
@@ -12,6 +13,7 @@ namespace tinynet::inline TINYNET_ABI::kernels {
 /// The versions of the product, fastest first. Ask `refuses` before `run`.
 template <class A, class B, class C>
 inline constexpr std::array gemm_versions = {
+    Gemm<A, B, C>{Path::simd, gemm_few_rows_refuses<A, B, C>, gemm_few_rows<A, B, C>},
 #ifdef TINYNET_TILES
     Gemm<A, B, C>{Path::amx, gemm_amx_refuses<A, B, C>, gemm_tiles<A, B, C, tiles::TileUnit::amx>},
     Gemm<A, B, C>{Path::avx512, gemm_avx512_refuses<A, B, C>,
