@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <tinynet/kernels/depthwise_conv2d/band.hpp>
+#include <tinynet/kernels/loops.hpp>
 
 /// The two inner loops of depthwise convolution, along the flat axis of a row.
 namespace tinynet::inline TINYNET_ABI::kernels::depthwise {
@@ -28,6 +29,7 @@ void correlate_rows(std::index_sequence<Row...>, T* to, std::int64_t to_step, st
                     Store store, const X* from, std::int64_t step, const Taps<X>& taps,
                     WeightRows<X> weights, WeightRows<X> bias, std::int64_t c) {
   constexpr auto width = simd::width<X>;
+  const auto turn = width % c;
   for (std::int64_t i = 0, channel = 0; i < size; i += width) {
     simd::batch<X> sums[sizeof...(Row)];
     ((sums[Row] = simd::load(bias.data + channel)), ...);
@@ -37,7 +39,7 @@ void correlate_rows(std::index_sequence<Row...>, T* to, std::int64_t to_step, st
       ((sums[Row] = simd::fma(w, simd::load(x + Row * step), sums[Row])), ...);
     }
     (put(to + Row * to_step + i, sums[Row], size - i, store), ...);
-    channel += width % c;
+    channel += turn;
     if (channel >= c) channel -= c;
   }
 }
@@ -50,6 +52,7 @@ void correlate_three(T* to, std::int64_t to_step, std::int64_t size, Store store
   using Vector = simd::batch<X>;
   constexpr auto width = simd::width<X>;
   const auto columns = taps.count / 3;
+  const auto turn = width % c;
   for (std::int64_t i = 0, channel = 0; i < size; i += width) {
     Vector s0 = simd::load(bias.data + channel), s1 = s0, s2 = s0, s3 = s0;
     for (std::int64_t t = 0; t < columns; ++t) {
@@ -72,7 +75,7 @@ void correlate_three(T* to, std::int64_t to_step, std::int64_t size, Store store
     put(to + to_step + i, s1, size - i, store);
     put(to + 2 * to_step + i, s2, size - i, store);
     put(to + 3 * to_step + i, s3, size - i, store);
-    channel += width % c;
+    channel += turn;
     if (channel >= c) channel -= c;
   }
 }
@@ -117,11 +120,16 @@ struct WeightSums {
   std::int64_t size() const { return period * groups * group * simd::width<X>; }
 
   /// sums[t] += dy[i] * x[offsets[t] + i] over `rows` rows of `row_size` elements. `offsets` has
-  /// groups * group entries; the surplus ones repeat any other.
+  /// groups * group entries; the surplus ones repeat any other. `three_by_three`: the taps of three
+  /// rows of x, one below the other, three a row.
   template <class T>
   void add(std::int64_t rows, const T* dy, std::int64_t row_size, const X* x, std::int64_t x_step,
-           const std::int64_t* offsets) {
+           const std::int64_t* offsets, bool three_by_three) {
     constexpr auto width = simd::width<X>;
+    for (; three_by_three && rows >= 4; rows -= 4, dy += 4 * row_size, x += 4 * x_step) {
+      add_three(dy, row_size, x, x_step, offsets);
+    }
+    if (rows == 0) return;
     for (std::int64_t place = 0; place < period; ++place) {
       if (place * width >= row_size) break;
       for (std::int64_t g = 0; g < groups; ++g) {
@@ -146,12 +154,73 @@ struct WeightSums {
   }
 
  private:
+  using Vector = simd::batch<X>;
+
+  /// For four rows of dy: every place of the period.
+  template <class T>
+  void add_three(const T* dy, std::int64_t row_size, const X* x, std::int64_t x_step,
+                 const std::int64_t* offsets) {
+    constexpr auto width = simd::width<X>;
+    for (std::int64_t place = 0; place < period && place * width < row_size; ++place) {
+      add_three_at(std::make_index_sequence<group>(), sums + place * group * width, dy, row_size,
+                   place * width, x, x_step, offsets);
+    }
+  }
+
+  template <class T, std::size_t... Tap>
+  void add_three_at(std::index_sequence<Tap...>, X* kept, const T* dy, std::int64_t row_size,
+                    std::int64_t first, const X* x, std::int64_t x_step,
+                    const std::int64_t* offsets) {
+    constexpr auto width = simd::width<X>;
+    const X* from[3] = {x + offsets[0], x + offsets[1], x + offsets[2]};
+    Vector s[group] = {simd::load(kept + Tap * width)...};
+    std::int64_t i = first;
+    for (; i + width <= row_size; i += period * width) {
+      add_products(s, dy + i, row_size, from, i, x_step, FullLanes{});
+    }
+    if (i < row_size) {  // both partial: zero times what stands behind the row may be NaN
+      add_products(s, dy + i, row_size, from, i, x_step, PartLanes{row_size - i});
+    }
+    (simd::store(kept + Tap * width, s[Tap]), ...);
+  }
+
+  /// Every vector of six rows of x is loaded once for its three taps.
+  template <class T, class Lanes>
+  [[gnu::always_inline]] static void add_products(Vector (&s)[group], const T* dy,
+                                                  std::int64_t row_size, const X* const (&from)[3],
+                                                  std::int64_t i, std::int64_t step, Lanes lanes) {
+    const Vector d[] = {lanes.load(dy), lanes.load(dy + row_size), lanes.load(dy + 2 * row_size),
+                        lanes.load(dy + 3 * row_size)};
+    add_column(s[0], s[3], s[6], d, from[0] + i, step, lanes);
+    add_column(s[1], s[4], s[7], d, from[1] + i, step, lanes);
+    add_column(s[2], s[5], s[8], d, from[2] + i, step, lanes);
+  }
+  template <class Lanes>
+  [[gnu::always_inline]] static void add_column(Vector& upper, Vector& middle, Vector& lower,
+                                                const Vector (&d)[4], const X* x, std::int64_t step,
+                                                Lanes lanes) {
+    Vector v = lanes.load(x);
+    upper = simd::fma(d[0], v, upper);
+    v = lanes.load(x + step);
+    upper = simd::fma(d[1], v, upper), middle = simd::fma(d[0], v, middle);
+    v = lanes.load(x + 2 * step);
+    upper = simd::fma(d[2], v, upper), middle = simd::fma(d[1], v, middle);
+    lower = simd::fma(d[0], v, lower);
+    v = lanes.load(x + 3 * step);
+    upper = simd::fma(d[3], v, upper), middle = simd::fma(d[2], v, middle);
+    lower = simd::fma(d[1], v, lower);
+    v = lanes.load(x + 4 * step);
+    middle = simd::fma(d[3], v, middle), lower = simd::fma(d[2], v, lower);
+    v = lanes.load(x + 5 * step);
+    lower = simd::fma(d[3], v, lower);
+  }
+
   template <class T, std::size_t... Tap>
   void add_group(std::index_sequence<Tap...>, X* kept, std::int64_t rows, const T* dy,
                  std::int64_t row_size, std::int64_t first, const X* x, std::int64_t x_step,
                  const std::int64_t* offsets) {
     constexpr auto width = simd::width<X>;
-    simd::batch<X> s[group];
+    Vector s[group];
     ((s[Tap] = simd::load(kept + Tap * width)), ...);
     for (std::int64_t row = 0; row < rows; ++row, dy += row_size, x += x_step) {
       const X* from[group] = {x + offsets[Tap]...};

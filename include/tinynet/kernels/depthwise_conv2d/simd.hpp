@@ -111,8 +111,13 @@ void depthwise_backward_input_simd(std::span<T> dx, Store store, std::span<const
     const auto band = own.take<X>(shape.rows * shape.row_size()).data();
     copy_band(band, dy.data() + n * g.oh * g.ow * c, g.oh, g.ow, first, shape);
 
-    const auto offsets = own.take<std::int64_t>(window), weight_of = own.take<std::int64_t>(window);
-    const auto row = own.take<X>(((g.w + s - 1) / s) * c).data();
+    const auto offsets = own.take<std::int64_t>(s * window);
+    const auto weight_of = own.take<std::int64_t>(s * window);
+    const auto reads = own.take<Taps<X>>(s);
+    constexpr std::int64_t together = 4;  // rows that share their weights
+    const auto step = (g.w + s - 1) / s * c;
+    X* dealt = s == 1 ? nullptr : own.take<X>(s * together * step).data();
+    X* whole = s == 1 ? nullptr : own.take<X>(g.w * c).data();
     T* image = dx.data() + n * g.h * g.w * c;
     for (std::int64_t a = 0; a < s; ++a) {
       // Rows ih = a + s * q of this unit, from the band's row q - origin on.
@@ -120,7 +125,7 @@ void depthwise_backward_input_simd(std::span<T> dx, Store store, std::span<const
       const auto count = floor_divide(end - 1 - a, s) - q + 1;
       if (count <= 0) continue;
       for (std::int64_t b = 0; b < s; ++b) {
-        std::int64_t taps = 0;
+        std::int64_t taps = b * window;
         for (auto t = window - 1; t >= 0; --t) {  // upper rows of dy first
           const auto oh = a + g.padding - t / g.kw * g.dilation;
           const auto ow = b + g.padding - t % g.kw * g.dilation;
@@ -128,24 +133,29 @@ void depthwise_backward_input_simd(std::span<T> dx, Store store, std::span<const
           offsets[taps] = (oh / s - first) * shape.row_size() + (ow / s + left) * c;
           weight_of[taps++] = t;
         }
-        const Taps<X> reads{offsets.data(), weight_of.data(), taps, adjacent_three(g)};
-        const X* from = band + q * shape.row_size();
-        if (s == 1) {
-          correlate(count, image + begin * g.w * c, g.w * c, g.w * c, store, from, shape.row_size(),
-                    reads, weights, no_bias, c);
-          continue;
+        reads[b] = {&offsets[b * window], &weight_of[b * window], taps - b * window,
+                    adjacent_three(g)};
+      }
+      const X* from = band + q * shape.row_size();
+      if (s == 1) {
+        correlate(count, image + begin * g.w * c, g.w * c, g.w * c, store, from, shape.row_size(),
+                  reads[0], weights, no_bias, c);
+        continue;
+      }
+      for (std::int64_t i = 0; i < count; i += together, from += together * shape.row_size()) {
+        const auto some = std::min(together, count - i);
+        for (std::int64_t b = 0; b < s; ++b) {
+          correlate(some, dealt + b * together * step, step, (g.w - b + s - 1) / s * c,
+                    Store::overwrite, from, shape.row_size(), reads[b], weights, no_bias, c);
         }
-        const auto pixels = (g.w - b + s - 1) / s;
-        for (std::int64_t i = 0; i < count; ++i, from += shape.row_size()) {
-          correlate(1, row, 0, pixels * c, Store::overwrite, from, shape.row_size(), reads, weights,
-                    no_bias, c);
-          T* to = image + ((a + s * (q + i)) * g.w + b) * c;
-          for (std::int64_t pixel = 0; pixel < pixels; ++pixel, to += s * c) {
-            for (std::int64_t j = 0; j < c; j += simd::width<X>) {
-              const X* sums = row + pixel * c + j;
-              put(to + j, simd::load(sums), c - j, store);
+        for (std::int64_t r = 0; r < some; ++r) {
+          X* pixel = whole;
+          for (std::int64_t column = 0, at = 0; column < g.w; column += s, at += c) {
+            for (std::int64_t b = 0; b < std::min(s, g.w - column); ++b, pixel += c) {
+              copy_pixel(pixel, dealt + (b * together + r) * step + at, c);
             }
           }
+          narrow_row(image + (a + s * (q + i + r)) * g.w * c, whole, g.w * c, store);
         }
       }
     }
@@ -182,7 +192,7 @@ void depthwise_backward_weight_simd(std::span<param_t<T>> dw, Store store, std::
       copy_band(band, x.data() + n * g.h * g.w * g.ic, g.h, g.w, first * g.stride - g.padding,
                 input_band(g, count));
       sums.add(count, dy.data() + (n * g.oh + first) * row_size, row_size, band,
-               g.stride * full.row_size(), offsets.data());
+               g.stride * full.row_size(), offsets.data(), adjacent_three(g) && g.kw == 3);
     }
     sums.fold(partial.data() + part * size);
   });
