@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include <tinynet/core/scratch.hpp>
 #include <tinynet/kernels/loops.hpp>
@@ -16,33 +17,53 @@ constexpr std::int64_t cached_rows(std::int64_t c) {
   return std::max<std::int64_t>(1, 24 * 1024 / static_cast<std::int64_t>(sizeof(T)) / c);
 }
 
-/// `count` neighbouring registers of each sum stay in registers over all rows.
-template <class A, std::size_t sums, int count, class Lanes, class F>
-void column_strip(const std::array<A*, sums>& out, Range rows, std::int64_t ch, Lanes lanes,
-                  const F& f) {
-  using V = simd::batch<A>;
-  constexpr auto w = simd::width<A>;
-  std::array<std::array<V, sums>, count> total;
-  for (auto& t : total) t.fill(V(A(0)));
-  for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-    for (int i = 0; i < count; ++i) {
-      const std::array<V, sums> term = f(row, ch + i * w, lanes);
-      for (std::size_t q = 0; q < sums; ++q) total[i][q] += term[q];
-    }
-  }
-  for (int i = 0; i < count; ++i) {
-    for (std::size_t q = 0; q < sums; ++q) lanes.store(out[q] + ch + i * w, total[i][q]);
-  }
+template <class V, std::size_t... Q>
+[[gnu::always_inline]] inline void add_terms(std::index_sequence<Q...>, V* total,
+                                             const std::array<V, sizeof...(Q)>& term) {
+  ((total[Q] += term[Q]), ...);
 }
 
-/// out[q][ch] = sum over `rows` of f(row, ch, lanes)[q], in A.
+/// Adds some neighbouring rows to a register of each sum.
+template <class A, std::size_t sums, std::size_t... Row, class Lanes, class F>
+[[gnu::always_inline]] inline void add_rows(std::index_sequence<Row...>,
+                                            const std::array<A*, sums>& out, std::int64_t row,
+                                            std::int64_t ch, Lanes lanes, const F& f) {
+  using V = simd::batch<A>;
+  constexpr auto each = std::make_index_sequence<sums>();
+  V total[sums];
+  for (std::size_t q = 0; q < sums; ++q) total[q] = lanes.load(out[q] + ch);
+  (add_terms<V>(each, total, f(row + static_cast<std::int64_t>(Row), ch, lanes)), ...);
+  for (std::size_t q = 0; q < sums; ++q) lanes.store(out[q] + ch, total[q]);
+}
+
+/// out[q][ch] = sum over `rows` of f(row, ch, lanes)[q], in A. Two rows at a time along all their
+/// channels, in the order of memory: the sums wait in L1, where strips of 64 channels down all rows
+/// took 1.4 times as long. With four rows what an activation needs no longer fits the registers.
 template <class A, std::size_t sums, class F>
 void column_sums(const std::array<A*, sums>& out, Range rows, std::int64_t c, const F& f) {
-  constexpr auto w = simd::width<A>;
-  std::int64_t ch = 0;
-  for (; ch + 4 * w <= c; ch += 4 * w) column_strip<A, sums, 4>(out, rows, ch, FullLanes{}, f);
-  for (; ch + w <= c; ch += w) column_strip<A, sums, 1>(out, rows, ch, FullLanes{}, f);
-  if (ch < c) column_strip<A, sums, 1>(out, rows, ch, PartLanes{c - ch}, f);
+  constexpr std::int64_t together = 2;
+  constexpr auto two = std::make_index_sequence<together>();
+  constexpr auto one = std::make_index_sequence<1>();
+  for (auto* each : out) std::fill_n(each, c, A(0));
+  const auto whole = c / simd::width<A> * simd::width<A>;
+  for (auto row = rows.begin; row < rows.end;) {
+    const auto count = rows.end - row >= together ? together : 1;
+    if (count == together) {
+      for (std::int64_t ch = 0; ch < whole; ch += simd::width<A>) {
+        add_rows<A, sums>(two, out, row, ch, FullLanes{}, f);
+      }
+    } else {
+      for (std::int64_t ch = 0; ch < whole; ch += simd::width<A>) {
+        add_rows<A, sums>(one, out, row, ch, FullLanes{}, f);
+      }
+    }
+    if (whole < c) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        add_rows<A, sums>(one, out, row + i, whole, PartLanes{c - whole}, f);
+      }
+    }
+    row += count;
+  }
 }
 
 /// totals[q * c + ch] = sum over all rows of f(row, ch, lanes)[q]: blocks of rows in A, their sums

@@ -68,7 +68,10 @@ void norm_act_range_sums(double* totals, const NormActLoops<T>& loops, const voi
     const auto elements = std::min(step, end - done);
     loops.sums(formula, o, sums, elements, period);
     for (int q = 0; q < 2; ++q) {
-      for (std::int64_t i = 0; i < period; ++i) totals[q * g.c + i % g.c] += sums[q][i];
+      const A* each = sums[q];
+      for (std::int64_t i = 0; i < tile; ++i, each += g.c) {
+        for (std::int64_t ch = 0; ch < g.c; ++ch) totals[q * g.c + ch] += each[ch];
+      }
     }
     if (o.ds) o.ds += elements;
     if (o.kept) o.kept += elements;
@@ -119,7 +122,9 @@ void norm_act_sums(std::span<double> sums, const NormActSums<T>& o, const FusedA
                                 o, 0, pixels, g);
   });
   std::copy_n(partial.begin(), 2 * g.c, sums.begin());
-  for (std::int64_t i = 2 * g.c; i < std::ssize(partial); ++i) sums[i % (2 * g.c)] += partial[i];
+  for (auto unit = 2 * g.c; unit < std::ssize(partial); unit += 2 * g.c) {
+    for (std::int64_t i = 0; i < 2 * g.c; ++i) sums[i] += partial[unit + i];
+  }
 }
 
 /// dx = a * ds + b + k * x; a, b and k are [n, c].

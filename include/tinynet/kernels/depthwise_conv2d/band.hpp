@@ -60,8 +60,8 @@ struct BandShape {
 };
 
 /// Copies a pixel of c elements by whole vectors: what stands behind both pixels is read and
-/// overwritten, so pixels are copied in the order they lie in. With 20 channels a masked second vector
-/// took most of the time.
+/// overwritten, so pixels are copied in the order they lie in. With 20 channels a masked second
+/// vector took most of the time.
 template <class X>
 [[gnu::always_inline]] inline void copy_pixel(X* to, const X* from, std::int64_t c) {
   for (std::int64_t j = 0; j < c; j += simd::width<X>) simd::store(to + j, simd::load(from + j));

@@ -6,16 +6,16 @@
 #include <tinynet/kernels/gemm/simd.hpp>
 #include <tinynet/kernels/loops.hpp>
 
-/// Products of few rows: a linear layer on a few images. An element of the large matrix serves so few
-/// products that packing it would cost more than they do, so it is read (or written, where it is the
-/// gradient of the weights) once, as it lies. The small matrices are converted beforehand, so that
-/// the loops are compiled once for float and once for double.
+/// Products of few rows: a linear layer on a few images. An element of the large matrix serves so
+/// few products that packing it would cost more than they do, so it is read (or written, where it
+/// is the gradient of the weights) once, as it lies. The small matrices are converted beforehand,
+/// so that the loops are compiled once for float and once for double.
 ///
 /// Floor: the bytes of the large matrix over the bandwidth of memory.
 namespace tinynet::inline TINYNET_ABI::kernels {
 
-/// Two passes of four rows take a vector of the large matrix 4 cycles where two FMA fit in one; from
-/// memory it takes 10 and more.
+/// Two passes of four rows take a vector of the large matrix 4 cycles where two FMA fit in one;
+/// from memory it takes 10 and more.
 inline constexpr std::int64_t few_rows = 8;
 
 namespace detail {
@@ -47,8 +47,8 @@ void dot_rows(std::index_sequence<I...>, X* sums, std::int64_t sums_step, const 
   ((sums[I / cols * sums_step + I % cols] = simd::sum(s[I])), ...);
 }
 
-/// c[r][j] = or += sum over `depth` of a[r * a_row + p * a_depth] * b[p * b_step + j], for some rows
-/// and `vectors` vectors of columns.
+/// c[r][j] = or += sum over `depth` of a[r * a_row + p * a_depth] * b[p * b_step + j], for some
+/// rows and `vectors` vectors of columns.
 template <std::int64_t vectors, class X, class Lanes, std::size_t... I>
 void scale_rows(std::index_sequence<I...>, X* c, std::int64_t c_step, const X* a,
                 std::int64_t a_row, std::int64_t a_depth, const X* b, std::int64_t b_step,
@@ -91,8 +91,8 @@ void dot_columns(X* sums, std::int64_t sums_step, Matrix<const X> a, const X* b,
   }
 }
 
-/// C = A * B for a B that is dense along its columns, as the weights of a linear layer are. A unit is
-/// a strip of columns, read four at a time.
+/// C = A * B for a B that is dense along its columns, as the weights of a linear layer are. A unit
+/// is a strip of columns, read four at a time.
 template <class X>
 void dot_product(Matrix<const X> a, Matrix<const X> b, const GemmResult<X>& c, const X* bias,
                  Store store) {
@@ -112,7 +112,8 @@ void dot_product(Matrix<const X> a, Matrix<const X> b, const GemmResult<X>& c, c
   });
 }
 
-/// scale_strip for all rows of a and all columns of b. C lies in strips of columns, `c_strip` apart.
+/// scale_strip for all rows of a and all columns of b. C lies in strips of columns, `c_strip`
+/// apart.
 template <class X>
 void scale_panel(X* c, std::int64_t c_row, std::int64_t c_strip, Matrix<const X> a,
                  Matrix<const X> b, bool accumulate) {
@@ -128,8 +129,9 @@ void scale_panel(X* c, std::int64_t c_row, std::int64_t c_strip, Matrix<const X>
   }
 }
 
-/// C = A * B for a B that is dense along its rows, as weights are for the input gradient: a few rows
-/// of B at a time, while the sums of a block of columns stay in L1. Long sums are cut into parts.
+/// C = A * B for a B that is dense along its rows, as weights are for the input gradient: a few
+/// rows of B at a time, while the sums of a block of columns stay in L1. Long sums are cut into
+/// parts.
 template <class X>
 void scaled_sum(Matrix<const X> a, Matrix<const X> b, const GemmResult<X>& c, const X* bias,
                 Store store) {
@@ -166,8 +168,8 @@ void scaled_sum(Matrix<const X> a, Matrix<const X> b, const GemmResult<X>& c, co
   }
 }
 
-/// C = or += A * B for a few products an element, such as the weight gradient of a few images: B stays
-/// in L1, C is written along its rows.
+/// C = or += A * B for a few products an element, such as the weight gradient of a few images: B
+/// stays in L1, C is written along its rows.
 template <class X>
 void outer_product(Matrix<const X> a, Matrix<const X> b, Matrix<X> c, const X* bias, Store store) {
   constexpr std::int64_t strip = SimdTile<X>::cols;
