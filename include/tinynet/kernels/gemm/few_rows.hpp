@@ -69,22 +69,24 @@ void scale_strip(X* c, std::int64_t c_step, const X* a, std::int64_t a_row, std:
                  const X* b, std::int64_t b_step, std::int64_t depth, std::int64_t columns,
                  bool accumulate) {
   constexpr auto width = simd::width<X>;
-  if (columns >= 2 * width) {
-    return scale_rows<2>(indices<2 * rows>, c, c_step, a, a_row, a_depth, b, b_step, depth,
-                         accumulate, FullLanes{});
+  if constexpr (rows > 1) {
+    if (columns >= 2 * width) {
+      return scale_rows<2>(indices<2 * rows>, c, c_step, a, a_row, a_depth, b, b_step, depth,
+                           accumulate, FullLanes{});
+    }
   }
-  for (std::int64_t j = 0; j < columns; j += width) {
+  const auto end = std::min(columns, 2 * width);
+  for (std::int64_t j = 0; j < end; j += width) {
     scale_rows<1>(indices<rows>, c + j, c_step, a, a_row, a_depth, b + j, b_step, depth, accumulate,
-                  PartLanes{std::min(width, columns - j)});
+                  PartLanes{std::min(width, end - j)});
   }
 }
 
-/// The same for all rows of a: one row, or whole groups.
+/// The same for all rows of a, whole groups.
 template <std::int64_t cols, class X>
 void dot_columns(X* sums, std::int64_t sums_step, Matrix<const X> a, const X* b,
                  std::int64_t b_step) {
   const auto k = a.cols;
-  if (a.rows == 1) return dot_rows<cols>(indices<cols>, sums, sums_step, a.data, k, b, b_step, k);
   for (std::int64_t r = 0; r < a.rows; r += row_group) {
     dot_rows<cols>(indices<row_group * cols>, sums + r * sums_step, sums_step, &a(r, 0), k, b,
                    b_step, k);
@@ -221,19 +223,18 @@ struct FewRowsOperand {
 
 /// A product of few rows with a B that is dense in one direction.
 template <class X>
-void few_rows_product(const FewRowsOperand<X>& a, Matrix<const X> b, const GemmResult<X>& c,
-                      const X* bias, Store store) {
+[[gnu::noinline]] void few_rows_product(const FewRowsOperand<X>& a, Matrix<const X> b,
+                                        const GemmResult<X>& c, const X* bias, Store store) {
   Scratch scratch;
-  const auto few = c.view.rows;
-  const auto left = a.rows(scratch, few == 1 ? 1 : round_up(few, detail::row_group));
+  const auto left = a.rows(scratch, round_up(c.view.rows, detail::row_group));
   if (b.col_stride == 1) detail::scaled_sum(left, b, c, bias, store);
   else detail::dot_product(left, b, c, bias, store);
 }
 
 /// A product of few columns of A with few rows of B.
 template <class X>
-void few_terms_product(const FewRowsOperand<X>& a, const FewRowsOperand<X>& b, Matrix<X> c,
-                       const X* bias, Store store) {
+[[gnu::noinline]] void few_terms_product(const FewRowsOperand<X>& a, const FewRowsOperand<X>& b,
+                                         Matrix<X> c, const X* bias, Store store) {
   Scratch scratch;
   const auto left = a.columns(scratch), right = b.rows(scratch, b.view.rows);
   detail::outer_product(left, right, c, bias, store);
