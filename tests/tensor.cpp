@@ -50,6 +50,13 @@ TEST_SUITE("shape") {
                          "[shape] more elements than 64 bits can count\n"
                          "  shape   [1099511627776, 1099511627776]",
                          ShapeError);
+    const std::int64_t half = std::int64_t{1} << 31;  // 2^62 elements can be counted
+    CHECK(Shape{half, half}.bytes(1) == std::size_t{1} << 62);
+    CHECK_THROWS_WITH_AS(Tensor<float>({half, half}),
+                         "[shape] more bytes than 64 bits can count\n"
+                         "  shape   [2147483648, 2147483648]  4 bytes an element",
+                         ShapeError);
+    CHECK_THROWS_AS(Tensor<bfloat16>({half, half}), ShapeError);
   }
 }
 
@@ -128,6 +135,12 @@ TEST_SUITE("tensor") {
                          ShapeError);
     CHECK_THROWS_AS(a.reshape({-1, -1}), ShapeError);
     CHECK_THROWS_AS(a.reshape({0, -1}), ShapeError);
+    CHECK_THROWS_AS(counting({0, 4}).reshape({0, -1}), ShapeError);  // any size would do
+    const std::int64_t large = std::int64_t{1} << 32;  // the product of two is 0 in 64 bits
+    CHECK_THROWS_WITH_AS(a.reshape({large, large, -1}),
+                         "[shape] more elements than 64 bits can count\n"
+                         "  shape   [4294967296, 4294967296, 1]",
+                         ShapeError);
   }
 
   TEST_CASE("rows are a view") {

@@ -37,6 +37,16 @@ class Shape {
     return product;
   }
 
+  /// What that many elements of `size` bytes each take.
+  std::size_t bytes(std::size_t size) const {
+    const auto count = static_cast<std::size_t>(elements());
+    if (count > std::size_t{std::numeric_limits<std::int64_t>::max()} / size) {
+      throw ShapeError(Message("shape", "more bytes than 64 bits can count")
+                           .fact("shape", *this, {size, " bytes an element"}));
+    }
+    return count * size;
+  }
+
   void append(std::int64_t size) {
     if (axes_ == max_axes || size < 0) throw_no_size(size);
     sizes_[static_cast<std::size_t>(axes_++)] = size;

@@ -22,7 +22,7 @@ class Tensor {
   Tensor() : Tensor(Buffer(), 0, Shape{0}) {}
   /// Not initialised: the op that makes a tensor writes all of it.
   [[gnu::noinline]] explicit Tensor(const Shape& shape)
-      : Tensor(Buffer(static_cast<std::size_t>(shape.elements()) * sizeof(T)), 0, shape) {}
+      : Tensor(Buffer(shape.bytes(sizeof(T))), 0, shape) {}
   /// A view into storage that others may share, beginning `offset` elements in.
   [[gnu::noinline]] Tensor(Buffer buffer, std::int64_t offset, const Shape& shape)
       : buffer_(std::move(buffer)), offset_(offset), shape_(shape), size_(shape.elements()) {}
@@ -84,9 +84,10 @@ class Tensor {
 
   /// The same elements under another shape; one size may be -1 and is worked out. Shares storage.
   Tensor reshape(std::initializer_list<std::int64_t> sizes) const {
-    std::int64_t known = 1;
-    for (const auto size : sizes) known *= size == -1 ? 1 : size;
     Shape shape;
+    for (const auto size : sizes) shape.append(size == -1 ? 1 : size);
+    const auto known = shape.elements();  // or a ShapeError: more than 64 bits can count
+    shape = {};
     for (const auto size : sizes) shape.append(size == -1 && known > 0 ? size_ / known : size);
     return reshape(shape);
   }
