@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include <tinynet/models.hpp>
 #include <tinynet/nn.hpp>
@@ -128,6 +129,22 @@ TEST_CASE("forward: shape, work, receptive field") {
     CHECK(summary.macs == 8'409'920);
     CHECK(summary.receptive_field == 109);
   }
+}
+
+TEST_CASE("every stage but the first halves the image, also one as wide as the first") {
+  const auto last_image = [](auto model) {
+    nn::initialize(model, 1);
+    Shape seen;
+    for (const auto& row : nn::summary(model, {1, 32, 32, 3}).rows) {
+      if (row.output.axes() == 4) seen = row.output;
+    }
+    return seen;
+  };
+  const std::vector<int> widths{8, 16, 8};
+  CHECK(last_image(models::DepthwiseNet<float>({.widths = widths, .blocks = 1})) ==
+        Shape{1, 8, 8, 8});
+  CHECK(last_image(models::ResNet<float>({.widths = widths, .blocks = {1, 1, 1}})) ==
+        Shape{1, 8, 8, 8});
 }
 
 TEST_CASE("ten steps in bf16 lower the loss as ten in float do") {

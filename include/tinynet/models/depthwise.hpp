@@ -86,9 +86,10 @@ struct DepthwiseNet {
         bn1({.channels = o.widths.at(0)}),
         fc({.in = o.widths.back(), .out = o.classes}) {
     int in = o.widths[0];
-    for (const int width : o.widths) {
+    for (std::size_t stage = 0; stage < o.widths.size(); ++stage) {
+      const int width = o.widths[stage];
       for (int i = 0; i < o.blocks; ++i) {
-        const int stride = i == 0 && width != o.widths[0] ? 2 : 1;
+        const int stride = stage > 0 && i == 0 ? 2 : 1;
         blocks.add(DepthwiseBlock<T>({.in = in, .out = width, .stride = stride, .init = o.init}));
         in = width;
       }
