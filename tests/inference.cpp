@@ -108,6 +108,36 @@ void check_folding_of_all_types(const Options& options, const Shape& shape,
   CHECK(check_folding<bfloat16, Model>(options, shape, 6e-2).folded.size() == normalisations);
 }
 
+struct GatedBlockOptions {
+  int channels = 4;
+};
+
+/// A block as a user writes one from the functions that the models call.
+template <Scalar T>
+struct GatedBlock {
+  GatedBlockOptions options;
+  nn::Conv2d<T> conv;
+  nn::BatchNorm2d<T> norm;
+  nn::SqueezeExcite<T> se;
+
+  explicit GatedBlock(const GatedBlockOptions& o)
+      : options(o),
+        conv({.in = o.channels, .out = o.channels, .padding = 1, .bias = false}),
+        norm({.channels = o.channels}),
+        se({.channels = o.channels, .reduction = 2}) {}
+  Variable<T> operator()(const Variable<T>& x, Context& ctx) {
+    const auto gate = [&](const Variable<param_t<T>>& means, Context& c) {
+      return se.gate(means, c);
+    };
+    return nn::conv_norm_gate_act<T>(conv, norm, gate, x, x, ops::Relu{}, ctx);
+  }
+  void members(nn::Members& m) {
+    m("conv", conv);
+    m("norm", norm);
+    m("se", se);
+  }
+};
+
 nn::Sequential<float> conv_norm(bool pooled) {
   nn::Sequential<float> model(nn::Conv2d<float>({.in = 3, .out = 4}));
   if (pooled) model.add(nn::MaxPool2d<float>());
@@ -121,6 +151,9 @@ TEST_CASE("folded models compute the same") {
   SUBCASE("ResNet") { check_folding_of_all_types<models::ResNet>(small_resnet, {3, 12, 12, 2}, 8); }
   SUBCASE("SE-ResNet") {
     check_folding_of_all_types<models::ResNet>(small_se_resnet, {3, 12, 12, 1}, 6);
+  }
+  SUBCASE("a block with a gate") {
+    check_folding_of_all_types<GatedBlock>(GatedBlockOptions{}, {3, 6, 6, 4}, 1);
   }
   SUBCASE("depthwise net") {
     check_folding_of_all_types<models::DepthwiseNet>(small_depthwise, {3, 12, 12, 3}, 6);
@@ -212,6 +245,16 @@ TEST_CASE("a folded model does not train, and its files are not taken for an unf
   CHECK(contains(message, "[batch_norm] this layer was folded into the convolution before it"));
   CHECK(contains(message, "in      1"));
   CHECK(contains(message, "nn::clone(model)"));
+}
+
+TEST_CASE("an op that joins does not take a normalisation that was folded away") {
+  GatedBlock<float> block({.channels = 4});
+  make_trained(block);
+  nn::fold_batch_norm(block, {1, 6, 6, 4});
+  CHECK(message_of<StateError>([&] { block.norm.weights(); }) ==
+        "[batch_norm] this layer was folded into the convolution before it\n"
+        "  in      norm\n"
+        "  hint: where joins() is false call the layer itself, which is the identity");
 }
 
 TEST_CASE("a frozen model keeps its values") {

@@ -34,7 +34,9 @@ struct BatchNorm2d {
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
     if (folded) {
-      if (ctx.is_training()) throw_folded(ctx);
+      if (ctx.is_training()) {
+        throw_folded(ctx.path, "train the model itself, and fold a copy: nn::clone(model)");
+      }
       return x;
     }
     return ops::batch_norm<T>(x, weight, bias, running_mean, running_var, settings(), ctx);
@@ -46,8 +48,10 @@ struct BatchNorm2d {
                      const ops::FusedActivation<T>& activation, Context& ctx) {
     return ops::batch_norm_act<T>(std::move(x), moments, weights(), residual, activation, ctx);
   }
-  /// What ops that join it with its neighbours take.
+  /// What ops that join it with its neighbours take: only where `joins()`, else StateError.
   ops::BatchNormWeights<P> weights() {
+    if (folded)
+      throw_folded("", "where joins() is false call the layer itself, which is the identity");
     return {weight, bias, running_mean, running_var, settings()};
   }
   /// What this layer does in evaluation.
@@ -69,11 +73,11 @@ struct BatchNorm2d {
   }
 
  private:
-  [[noreturn, gnu::cold]] void throw_folded(const Context& ctx) const {
+  [[noreturn, gnu::cold]] void throw_folded(const std::string& path, const char* way_out) const {
     const auto layer = layer_of(weight.name());
     throw StateError(Message("batch_norm", "this layer was folded into the convolution before it")
-                         .fact("in", layer.empty() ? ctx.path : layer)
-                         .hint("train the model itself, and fold a copy: nn::clone(model)"));
+                         .fact("in", layer.empty() ? path : layer)
+                         .hint(way_out));
   }
   ops::BatchNormSettings settings() const {
     return {.momentum = options.momentum, .eps = options.eps};

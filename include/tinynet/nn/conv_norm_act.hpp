@@ -5,8 +5,20 @@
 #include <tinynet/ops/activation.hpp>
 #include <tinynet/ops/arithmetic.hpp>
 #include <tinynet/ops/batch_norm_gate.hpp>
+#include <tinynet/ops/cast.hpp>
+#include <tinynet/ops/pool2d.hpp>
 
 namespace tinynet::inline TINYNET_ABI::nn {
+
+namespace detail {
+/// activation(x + residual), the ops one by one.
+template <Scalar T, class Formula>
+Variable<T> add_act(Variable<T> x, const Variable<T>& residual, Formula activation, Context& ctx) {
+  if (!residual.value().empty()) x = ops::add(x, residual, ctx);
+  if constexpr (std::is_same_v<Formula, ops::Identity>) return x;
+  else return ops::Elementwise<Formula>{}(x, activation, ctx);
+}
+}  // namespace detail
 
 /// activation(bn(x) + residual) in one pass; with Context::fuse off, the ops one by one. `moments` as
 /// ops::conv2d gives them, `residual` as x; either may be empty.
@@ -18,10 +30,7 @@ Variable<T> norm_act(BatchNorm2d<T>& bn, std::type_identity_t<Variable<T>> x,
   if (ctx.fuse && bn.joins()) {
     return bn.joined(std::move(x), moments, residual, activation, ctx);
   }
-  x = bn(x, ctx);
-  if (!residual.value().empty()) x = ops::add(x, residual, ctx);
-  if constexpr (std::is_same_v<Formula, ops::Identity>) return x;
-  else return ops::Elementwise<Formula>{}(x, activation, ctx);
+  return detail::add_act<T>(bn(x, ctx), residual, activation, ctx);
 }
 
 /// activation(bn(conv(x)) + residual), for models that hold the layers under names of their own. The
@@ -41,12 +50,19 @@ Variable<T> conv_norm_act(Conv& conv, BatchNorm2d<T>& bn,
 }
 
 /// activation(gate * bn(conv(x)) + residual) with gates [n, c] from the channel means of bn(conv(x)):
-/// `gate(means, ctx)`, called once. Squeeze-and-excite, and whatever drops samples or channels.
+/// `gate(means, ctx)`, called once. Squeeze-and-excite, and whatever drops samples or channels. With
+/// Context::fuse off or `bn` folded away, the ops one by one.
 template <Scalar T, class Conv, class Gate, class Formula>
 Variable<T> conv_norm_gate_act(Conv& conv, BatchNorm2d<T>& bn, const Gate& gate,
                                const std::type_identity_t<Variable<T>>& x,
                                const std::type_identity_t<Variable<T>>& residual,
                                Formula activation, Context& ctx) {
+  if (!ctx.fuse || !bn.joins()) {
+    const auto y = bn(conv(x, ctx), ctx);
+    const auto means = ops::cast<param_t<T>>(ops::global_average_pool(y, ctx), ctx);
+    return detail::add_act<T>(ops::scale_channels(y, gate(means, ctx), ctx), residual, activation,
+                              ctx);
+  }
   Tensor<double> moments;
   const auto y = conv(x, ctx, ctx.is_training() ? &moments : nullptr);
   const auto norm = ops::batch_norm_pool<T>(y, moments, bn.weights(), ctx);
