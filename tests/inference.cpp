@@ -257,6 +257,18 @@ TEST_CASE("an op that joins does not take a normalisation that was folded away")
         "  hint: where joins() is false call the layer itself, which is the identity");
 }
 
+TEST_CASE("a bias that folding has added begins at zero") {
+  nn::Sequential<float> model(nn::Conv2d<float>({.in = 3, .out = 4, .bias = false}),
+                              nn::BatchNorm2d<float>({.channels = 4}));
+  make_trained(model);
+  nn::fold_batch_norm(model, {1, 8, 8, 3});
+  nn::initialize(model, 3);
+  const auto parameters = nn::parameters(model);
+  REQUIRE(parameters.size() == 2);
+  CHECK(parameters[1]->name == "0.bias");
+  for (const float v : parameters[1]->value.span()) CHECK(v == 0);
+}
+
 TEST_CASE("a frozen model keeps its values") {
   models::ResNet<float> model(small_resnet);
   make_trained(model);

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include <tinynet/autograd/parameter.hpp>
+#include <tinynet/nn/init.hpp>
 
 /// Affine maps of channels, and the layers that are one (batch normalisation in evaluation) or can
 /// take one in (convolutions), for `nn::fold_batch_norm`.
@@ -31,7 +31,7 @@ void absorb(const ChannelMap& map, Parameter<P>& weight, Parameter<P>& bias) {
     shifts.data()[c] = static_cast<P>(before * map.scale[at] + map.shift[at]);
   }
   if (!bias) {
-    bias = Parameter<P>({channels}, ParameterKind::bias, {});
+    bias = Parameter<P>({channels}, ParameterKind::bias, init::constant(0));
     bias.state()->name = layer_of(weight.name()) + ".bias";
   }
   weight.set(weights);
