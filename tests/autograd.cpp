@@ -271,6 +271,17 @@ TEST_SUITE("tape") {
     }
   }
 
+  TEST_CASE("nor does an exception behind four hundred thousand") {
+    Tape tape;
+    auto ctx = Context::training(tape);
+    auto y = Variable<float>::leaf(Tensor<float>::ones({1}), tape);
+    for (int i = 0; i < 400000; ++i) y = ops::scale(y, 1, ctx);
+    const auto loss = probe(y, ctx, [] { throw StateError("from a closure"); });
+    y = {};
+    CHECK_THROWS_WITH_AS(loss.backward(), "from a closure", StateError);
+    CHECK(tape.nodes.empty());
+  }
+
   TEST_CASE("ops recorded after the loss are passed over") {
     Tape tape;
     auto ctx = Context::training(tape);

@@ -10,7 +10,9 @@ namespace detail {
 /// they read, so the tape backwards is a topological order. A closure is freed as soon as it has
 /// run, and with it the activations that it alone kept.
 inline void run_backward(Tape& tape) {
-  auto nodes = std::move(tape.nodes);
+  Tape walked;  // unwinds a long chain without recursion also where a closure throws
+  auto& nodes = walked.nodes;
+  nodes = std::move(tape.nodes);
   auto* const observer = tape.observer;
   for (; !nodes.empty(); nodes.pop_back()) {
     auto& node = *nodes.back();
