@@ -240,6 +240,25 @@ TEST_SUITE("tape") {
       outlives = ops::sum(Variable<float>::leaf(values({2}), inner), inner_ctx);
     }
     CHECK_THROWS_WITH_AS(outlives.backward(), text, StateError);
+    {
+      Tape inner;
+      outlives = Variable<float>::leaf(Tensor<float>::ones({1}), inner);
+    }
+    CHECK_THROWS_WITH_AS(outlives.backward(), text, StateError);
+  }
+
+  TEST_CASE("a leaf may be the loss, and serve several passes") {
+    Tape tape;
+    auto ctx = Context::training(tape);
+    const auto x = Variable<float>::leaf(Tensor<float>::from({1}, {3}), tape);
+    x.backward(4);
+    check_equal(x.gradient(), {4});
+    square(x, ctx).backward();
+    check_equal(x.gradient(), {10});
+    Tape other;
+    auto other_ctx = Context::training(other);
+    square(x, other_ctx).backward();
+    check_equal(x.gradient(), {16});
   }
 
   TEST_CASE("a loss is a scalar, a seed has its shape") {

@@ -17,6 +17,7 @@ inline void run_backward(Tape& tape) {
   for (; !nodes.empty(); nodes.pop_back()) {
     auto& node = *nodes.back();
     node.tape = nullptr;
+    if (!node.backward) continue;  // a leaf, whose gradient stays
     if (node.gradient) {
       node.backward->run(node);
       if (observer) observer->backward_ran(node);

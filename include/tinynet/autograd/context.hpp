@@ -13,8 +13,8 @@ namespace tinynet::inline TINYNET_ABI {
 struct Node;
 struct Observer;
 
-/// The operations of one forward pass, in order; `Variable::backward` walks it from its end and frees
-/// it as it goes. A local of the training step.
+/// The leaves and operations of one forward pass, in order; `Variable::backward` walks it from its end
+/// and frees it as it goes. A local of the training step.
 class Tape {
  public:
   Tape() = default;

@@ -68,6 +68,7 @@ class Variable {
     auto node = std::make_shared<Node>();
     node->tape = &tape;
     node->shape = value.shape();
+    tape.nodes.push_back(node);  // so that it hears of the tape's end
     return {std::move(value), std::move(node)};
   }
 
