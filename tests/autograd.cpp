@@ -247,6 +247,32 @@ TEST_SUITE("tape") {
     CHECK_THROWS_WITH_AS(outlives.backward(), text, StateError);
   }
 
+  TEST_CASE("what a walked tape computed is no input of the next, unless as a constant") {
+    Tape tape;
+    auto ctx = Context::training(tape);
+    const auto x = Variable<float>::leaf(Tensor<float>::from({1}, {3}), tape);
+    const auto y = square(x, ctx);
+    y.backward();
+    const auto text =
+        "[backward] a gradient arrives at an op whose tape was walked or is gone\n"
+        "  op      square\n"
+        "  hint: what several losses share is one forward pass on one tape: call backward once, on "
+        "their sum; a constant is Variable(x.value())";
+    CHECK_THROWS_WITH_AS(square(y, ctx).backward(), text, StateError);
+    square(ops::add(Variable<float>(y.value()), x, ctx), ctx).backward();
+    check_equal(x.gradient(), {6 + 2 * (9 + 3)});
+    auto no_tape = Context::evaluation();
+    CHECK(square(y, no_tape).item() == 81);
+
+    Variable<float> outlives;
+    {
+      Tape gone;
+      auto gone_ctx = Context::training(gone);
+      outlives = square(x, gone_ctx);
+    }
+    CHECK_THROWS_WITH_AS(square(outlives, ctx).backward(), text, StateError);
+  }
+
   TEST_CASE("a leaf may be the loss, and serve several passes") {
     Tape tape;
     auto ctx = Context::training(tape);

@@ -18,6 +18,7 @@ inline void run_backward(Tape& tape) {
     auto& node = *nodes.back();
     node.tape = nullptr;
     if (!node.backward) continue;  // a leaf, whose gradient stays
+    node.over = true;
     if (node.gradient) {
       node.backward->run(node);
       if (observer) observer->backward_ran(node);

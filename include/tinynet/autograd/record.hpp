@@ -112,6 +112,14 @@ class Gradient {
 
 namespace detail {
 
+[[noreturn, gnu::cold]] inline void throw_over(const Node& node) {
+  throw StateError(
+      Message("backward", "a gradient arrives at an op whose tape was walked or is gone")
+          .fact("op", node.op)
+          .hint("what several losses share is one forward pass on one tape: call backward once, on "
+                "their sum; a constant is Variable(x.value())"));
+}
+
 /// Where the gradient of one input goes; keeps it alive. False where nobody wants it.
 template <class U>
 struct Target {
@@ -127,7 +135,10 @@ struct Target {
   [[gnu::noinline]] ~Target() {}
 
   explicit operator bool() const { return node || parameter; }
-  Gradient<U> gradient() const { return {node.get(), parameter.get()}; }
+  [[gnu::noinline]] Gradient<U> gradient() const {
+    if (node && node->over) throw_over(*node);
+    return {node.get(), parameter.get()};
+  }
 };
 
 /// The same for any number of inputs of one type (concat); the closure gets a vector of gradients.

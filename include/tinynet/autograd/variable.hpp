@@ -23,6 +23,7 @@ struct Node {
   Shape shape;
   Buffer gradient;                     // empty until the first contribution
   std::unique_ptr<Backward> backward;  // none for a leaf, whose gradient stays
+  bool over = false;                   // an op's, once its tape was walked or is gone
 
   /// Storage for a contribution, and whether it is the first. Storage that another node shares is
   /// copied before it is added to.
@@ -43,8 +44,10 @@ struct Node {
 inline Tape::~Tape() {
   // From the end: an op keeps those before it alive, and a long chain must not unwind by recursion.
   for (; !nodes.empty(); nodes.pop_back()) {
-    nodes.back()->tape = nullptr;
-    nodes.back()->backward = nullptr;
+    auto& node = *nodes.back();
+    node.tape = nullptr;
+    node.over = node.backward != nullptr;
+    node.backward = nullptr;
   }
 }
 
