@@ -367,6 +367,33 @@ TEST_SUITE("parameters") {
     check_equal(w.gradient(), {12, 12, 12, 12, 12, 12});
   }
 
+  TEST_CASE("no backward pass through values that have changed since its forward pass") {
+    auto a = parameter(values({1, 3})), b = parameter(values({2, 1}, 2), "");
+    Tape first, second;
+    const auto loss = [&](Tape& tape) {
+      auto ctx = Context::training(tape);
+      const Variable<float> x(Tensor<float>::ones({4, 3}));
+      return ops::sum(ops::linear(ops::linear(x, a, {}, ctx), b, {}, ctx), ctx);
+    };
+    const auto one = loss(first), two = loss(second);
+    one.backward();
+    a.set(values({1, 3}, 3));  // as an optimizer does: the next backward pass would be of neither
+    CHECK_THROWS_WITH_AS(two.backward(),
+                         "[backward] a parameter has changed since the forward pass read it\n"
+                         "  parameter  layer.weight\n"
+                         "  hint: call backward for all losses first, and step the optimizer then",
+                         StateError);
+    Tape third, fourth;
+    loss(third).backward();  // a forward pass of its own
+    const auto last = loss(fourth);
+    b.set(values({2, 1}, 4));
+    CHECK_THROWS_WITH_AS(last.backward(),
+                         "[backward] a parameter has changed since the forward pass read it\n"
+                         "  parameter  (not named yet)\n"
+                         "  hint: call backward for all losses first, and step the optimizer then",
+                         StateError);
+  }
+
   TEST_CASE("a frozen parameter gets none, and costs no tape") {
     const auto w = parameter(values({2, 3}));
     w.state()->trainable = false;

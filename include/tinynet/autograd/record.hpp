@@ -119,12 +119,18 @@ namespace detail {
           .hint("what several losses share is one forward pass on one tape: call backward once, on "
                 "their sum; a constant is Variable(x.value())"));
 }
+[[noreturn, gnu::cold]] inline void throw_changed(const std::string& parameter) {
+  throw StateError(Message("backward", "a parameter has changed since the forward pass read it")
+                       .fact("parameter", parameter.empty() ? "(not named yet)" : parameter)
+                       .hint("call backward for all losses first, and step the optimizer then"));
+}
 
 /// Where the gradient of one input goes; keeps it alive. False where nobody wants it.
 template <class U>
 struct Target {
   std::shared_ptr<Node> node;
   std::shared_ptr<ParameterState<U>> parameter;
+  std::uint64_t version = parameter ? parameter->version : 0;  // as the forward pass read it
 
   Target(std::shared_ptr<Node> n, std::shared_ptr<ParameterState<U>> p)
       : node(std::move(n)), parameter(std::move(p)) {}
@@ -137,6 +143,7 @@ struct Target {
   explicit operator bool() const { return node || parameter; }
   [[gnu::noinline]] Gradient<U> gradient() const {
     if (node && node->over) throw_over(*node);
+    if (parameter && parameter->version != version) throw_changed(parameter->name);
     return {node.get(), parameter.get()};
   }
 };
