@@ -67,6 +67,15 @@ TEST_CASE("conv2d") {
         "  padding -1\n"
         "  dilation  1\n"
         "  groups  1");
+  const auto too_large = [&](ops::Window window) {
+    return error({2, 8, 8, 4}, {6, 3, 3, 4}, window).find(
+               "[conv2d] stride, padding, dilation and groups are at most 65535\n") == 0;
+  };
+  CHECK(error({2, 8, 8, 4}, {6, 3, 3, 4}, {.stride = 65535}) == "nothing was thrown");
+  CHECK(too_large({.stride = 65536}));
+  CHECK(too_large({.padding = 65536}));
+  CHECK(too_large({.dilation = 65536}));
+  CHECK(too_large({.groups = 65536}));
   CHECK(error({2, 8, 8, 4}, {6, 3, 3, 4}, {}, {5}) ==
         "[conv2d] the bias does not fit the weight\n"
         "  input   [2, 8, 8, 4]        (n, h, w, ic)\n"

@@ -13,6 +13,10 @@ struct Window {
   std::int64_t groups = 1;
 };
 
+/// The most that each of them may be. conv2d tells packed forms of its weights apart by them, 16 bits
+/// each (`detail::pack_variant`).
+inline constexpr std::int64_t largest_window_setting = 65535;
+
 /// Checks everything a convolution needs and works out its sizes.
 template <class P>
 kernels::Conv2dGeometry conv2d_geometry(const char* op, const Shape& x, const Weight<P>& weight,
@@ -30,12 +34,19 @@ kernels::Conv2dGeometry conv2d_geometry(const char* op, const Shape& x, const We
         .fact("in", path);
   };
   if (w.axes() != 4) throw ShapeError(fail("the weight needs 4 axes"));
-  if (window.stride < 1 || window.dilation < 1 || window.groups < 1 || window.padding < 0) {
-    throw ShapeError(fail("stride, dilation and groups are at least 1, padding at least 0")
+  const auto refuse = [&](const Text& what) {
+    throw ShapeError(fail(what)
                          .fact("stride", window.stride)
                          .fact("padding", window.padding)
                          .fact("dilation", window.dilation)
                          .fact("groups", window.groups));
+  };
+  if (window.stride < 1 || window.dilation < 1 || window.groups < 1 || window.padding < 0) {
+    refuse("stride, dilation and groups are at least 1, padding at least 0");
+  }
+  if (std::max({window.stride, window.padding, window.dilation}) > largest_window_setting ||
+      (window.groups > largest_window_setting && std::string_view(op) == "conv2d")) {
+    refuse({"stride, padding, dilation and groups are at most ", largest_window_setting});
   }
   if (x[3] != w[3] * window.groups) {
     throw ShapeError(fail({"input has ", x[3], " channels, weight expects ", w[3] * window.groups})
