@@ -87,6 +87,11 @@ TEST_CASE("conv2d") {
         "  input   [2, 8, 8, 4]        (n, h, w, ic)\n"
         "  weight  [6, 4]              (oc, kh, kw, ic / groups)\n"
         "  in      body.3");
+  const auto empty_weight = [&](const Shape& w) {
+    return error({2, 8, 8, 4}, w).find("[conv2d] the weight has no elements\n") == 0;
+  };
+  CHECK(empty_weight({0, 3, 3, 4}));
+  CHECK(empty_weight({6, 0, 0, 4}));
   CHECK(error({2, 256}, {6, 3, 3, 4}) ==
         "[conv2d] input has 2 axes, 4 are needed\n"
         "  input   [2, 256]\n"
@@ -141,6 +146,10 @@ TEST_CASE("linear") {
         "[linear] the bias does not fit the weight\n"
         "  weight  [5, 8]              (out, in)\n"
         "  bias    [8]\n"
+        "  in      body.3");
+  CHECK(error({2, 8}, {0, 8}, {0}) ==
+        "[linear] the weight has no elements\n"
+        "  weight  [0, 8]              (out, in)\n"
         "  in      body.3");
   CHECK(error({0, 8}, {5, 8}, {5}) ==
         "[linear] the input has no elements\n"
@@ -282,6 +291,14 @@ TEST_CASE("dropout") {
   CHECK(error_of([&](Context& ctx) { ops::dropout(x, 1, ctx); }) == "[dropout] " + range);
   CHECK(error_of([&](Context& ctx) { ops::dropout2d(x, 1, ctx); }) == "[dropout2d] " + range);
   CHECK(error_of([&](Context& ctx) { ops::drop_path(x, 1, ctx); }) == "[drop_path] " + range);
+  const auto empty = [](const char* shape) {
+    return std::string("the input has no elements\n  input   ") + shape +
+           "\n  in      body.3\n  hint: is the batch empty?";
+  };
+  CHECK(error_of([](Context& ctx) { ops::dropout2d(image({2, 4, 4, 0}), 0.5, ctx); }) ==
+        "[dropout2d] " + empty("[2, 4, 4, 0]"));
+  CHECK(error_of([](Context& ctx) { ops::drop_path(image({0, 4, 4, 3}), 0.5, ctx); }) ==
+        "[drop_path] " + empty("[0, 4, 4, 3]"));
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK(error_of([&](Context& ctx) { ops::dropout(x, nan, ctx); }).find("came    nan") != std::string::npos);
 }

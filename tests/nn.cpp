@@ -521,6 +521,33 @@ TEST_SUITE("containers and blocks") {
                          ShapeError);
   }
 
+  TEST_CASE("layers refuse sizes of zero") {
+    CHECK_THROWS_WITH_AS(nn::Conv2d<float>({.in = 6, .out = 0}),
+                         "[Conv2d] channels and kernel are at least 1\n"
+                         "  in      6\n"
+                         "  out     0\n"
+                         "  kernel  3",
+                         ShapeError);
+    CHECK_THROWS_AS(nn::Conv2d<float>({.in = 0, .out = 6}), ShapeError);
+    CHECK_THROWS_AS(nn::Conv2d<float>({.in = 6, .out = 6, .kernel = 0}), ShapeError);
+    CHECK_THROWS_WITH_AS(nn::DepthwiseConv2d<float>({.channels = 6, .kernel = 0}),
+                         "[DepthwiseConv2d] channels and kernel are at least 1\n"
+                         "  channels  6\n"
+                         "  kernel  0",
+                         ShapeError);
+    CHECK_THROWS_AS(nn::DepthwiseConv2d<float>({.channels = 0}), ShapeError);
+    CHECK_THROWS_WITH_AS(nn::Linear<float>({.in = 6, .out = 0}),
+                         "[Linear] features are at least 1\n"
+                         "  in      6\n"
+                         "  out     0",
+                         ShapeError);
+    CHECK_THROWS_AS(nn::Linear<float>({.in = 0, .out = 6}), ShapeError);
+    CHECK_THROWS_WITH_AS(nn::SqueezeExcite<float>({.channels = 8, .reduction = 0}),
+                         "[SqueezeExcite] the reduction is at least 1\n"
+                         "  came    0",
+                         ShapeError);
+  }
+
   TEST_CASE("Residual: the identity, and a projection") {
     nn::Residual<float> residual;
     residual.body.add([](const Variable<float>& x, Context& ctx) { return ops::scale(x, 2, ctx); });

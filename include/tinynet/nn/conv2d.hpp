@@ -28,6 +28,12 @@ struct Conv2d {
   Parameter<param_t<T>> weight, bias;  // [out, kernel, kernel, in / groups], [out]
 
   explicit Conv2d(const Conv2dOptions& o) : options(o) {
+    if (o.in < 1 || o.out < 1 || o.kernel < 1) {
+      throw ShapeError(Message("Conv2d", "channels and kernel are at least 1")
+                           .fact("in", static_cast<int>(o.in))
+                           .fact("out", static_cast<int>(o.out))
+                           .fact("kernel", o.kernel));
+    }
     if (o.groups < 1 || o.in % o.groups != 0 || o.out % o.groups != 0) {
       throw ShapeError(Message("Conv2d", "groups must divide the channels")
                            .fact("in", static_cast<int>(o.in))

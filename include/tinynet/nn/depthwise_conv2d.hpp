@@ -21,8 +21,13 @@ struct DepthwiseConv2d {
   DepthwiseConv2dOptions options;
   Parameter<param_t<T>> weight, bias;  // [c, kernel, kernel, 1], [c]
 
-  explicit DepthwiseConv2d(const DepthwiseConv2dOptions& o)
-      : options(o), weight({o.channels, o.kernel, o.kernel, 1}, ParameterKind::weight, o.init) {
+  explicit DepthwiseConv2d(const DepthwiseConv2dOptions& o) : options(o) {
+    if (o.channels < 1 || o.kernel < 1) {
+      throw ShapeError(Message("DepthwiseConv2d", "channels and kernel are at least 1")
+                           .fact("channels", static_cast<int>(o.channels))
+                           .fact("kernel", o.kernel));
+    }
+    weight = {{o.channels, o.kernel, o.kernel, 1}, ParameterKind::weight, o.init};
     const double bound = 1.0 / o.kernel;
     if (o.bias) bias = {{o.channels}, ParameterKind::bias, init::uniform(-bound, bound)};
   }

@@ -22,8 +22,13 @@ struct Linear {
   LinearOptions options;
   Parameter<param_t<T>> weight, bias;  // [out, in], [out]
 
-  explicit Linear(const LinearOptions& o)
-      : options(o), weight({o.out, o.in}, ParameterKind::weight, o.init) {
+  explicit Linear(const LinearOptions& o) : options(o) {
+    if (o.in < 1 || o.out < 1) {
+      throw ShapeError(Message("Linear", "features are at least 1")
+                           .fact("in", static_cast<int>(o.in))
+                           .fact("out", static_cast<int>(o.out)));
+    }
+    weight = {{o.out, o.in}, ParameterKind::weight, o.init};
     const double bound = 1 / std::sqrt(double{1.0 * o.in});
     if (o.bias) bias = {{o.out}, ParameterKind::bias, init::uniform(-bound, bound)};
   }

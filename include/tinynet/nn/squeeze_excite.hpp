@@ -42,7 +42,13 @@ struct SqueezeExcite {
   }
 
  private:
-  static int hidden(const SqueezeExciteOptions& o) { return std::max(1, o.channels / o.reduction); }
+  static int hidden(const SqueezeExciteOptions& o) {
+    if (o.reduction < 1) {
+      throw ShapeError(
+          Message("SqueezeExcite", "the reduction is at least 1").fact("came", o.reduction));
+    }
+    return std::max(1, o.channels / o.reduction);
+  }
 };
 
 }  // namespace tinynet::inline TINYNET_ABI::nn

@@ -45,6 +45,7 @@ Variable<T> dropout(const Variable<T>& x, double p, Context& ctx) {
 template <Scalar T>
 Variable<T> dropout2d(const Variable<T>& x, double p, Context& ctx) {
   require_axes("dropout2d", x.shape(), 4, "(n, h, w, c)", ctx.path);
+  require_elements("dropout2d", x.shape(), ctx.path);
   const std::int64_t pixels = x.shape()[1] * x.shape()[2], c = x.shape()[3];
   return detail::drop("dropout2d", x, p, ctx,
                       [pixels, c](auto y, auto in, double keep, random::Key key, Store store) {
@@ -55,7 +56,8 @@ Variable<T> dropout2d(const Variable<T>& x, double p, Context& ctx) {
 /// Drops whole samples of a residual branch, each with probability p (Huang et al. 2016).
 template <Scalar T>
 Variable<T> drop_path(const Variable<T>& x, double p, Context& ctx) {
-  const std::int64_t block = x.value().size() / std::max<std::int64_t>(x.shape()[0], 1);
+  require_elements("drop_path", x.shape(), ctx.path);
+  const std::int64_t block = x.value().size() / x.shape()[0];
   return detail::drop("drop_path", x, p, ctx,
                       [block](auto y, auto in, double keep, random::Key key, Store store) {
                         kernels::drop_path<T>(y, in, keep, key, block, store);

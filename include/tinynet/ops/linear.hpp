@@ -26,6 +26,11 @@ Variable<T> linear(const Variable<T>& x,            // [n, in]
             .fact("in", path)
             .hint({"set LinearOptions::in to ", in}));
   }
+  if (out == 0) {
+    throw ShapeError(Message("linear", "the weight has no elements")
+                         .fact("weight", w.shape(), "(out, in)")
+                         .fact("in", path));
+  }
   if (bias && bias.shape() != Shape{out}) {
     throw ShapeError(Message("linear", "the bias does not fit the weight")
                          .fact("weight", w.shape(), "(out, in)")

@@ -34,6 +34,7 @@ kernels::Conv2dGeometry conv2d_geometry(const char* op, const Shape& x, const We
         .fact("in", path);
   };
   if (w.axes() != 4) throw ShapeError(fail("the weight needs 4 axes"));
+  if (w.elements() == 0) throw ShapeError(fail("the weight has no elements"));
   const auto refuse = [&](const Text& what) {
     throw ShapeError(fail(what)
                          .fact("stride", window.stride)
