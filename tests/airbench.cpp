@@ -168,7 +168,10 @@ TEST_CASE("it trains; frozen weights and scales stay") {
   CHECK(frozen(copy) == frozen(model));
 }
 
-TEST_CASE("a group of another depth is refused") {
+TEST_CASE("a group of another depth is refused, and no group at all") {
   const auto text = tests::message_of<ShapeError>([] { models::Airbench<float>({.depth = 4}); });
   CHECK(text == "[Airbench] a group has 2 or 3 convolutions\n  depth   4");
+  CHECK(tests::message_of<ShapeError>([] { models::Airbench<float>({.widths = {}}); }) ==
+        "[Airbench] there is no stage: the widths are empty\n"
+        "  hint: give the channels of each, {.widths = {32, 64}}");
 }

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include <tinynet/optim.hpp>
 
 #include "../examples/networks.hpp"
+#include "messages.hpp"
 
 using namespace tinynet;
 
@@ -129,6 +131,23 @@ TEST_CASE("forward: shape, work, receptive field") {
     CHECK(summary.macs == 8'409'920);
     CHECK(summary.receptive_field == 109);
   }
+}
+
+TEST_CASE("a network without stages is refused") {
+  const auto refusal = [](const std::string& model) {
+    return "[" + model +
+           "] there is no stage: the widths are empty\n"
+           "  hint: give the channels of each, {.widths = {32, 64}}";
+  };
+  using tests::message_of;
+  const auto cnn = [](int hidden) {
+    return message_of<ShapeError>([=] { models::Cnn<float>({.widths = {}, .hidden = hidden}); });
+  };
+  CHECK(cnn(16) == refusal("Cnn"));
+  CHECK(cnn(0) == refusal("Cnn"));
+  CHECK(message_of<ShapeError>([] { models::ResNet<float>({.widths = {}}); }) == refusal("ResNet"));
+  CHECK(message_of<ShapeError>([] { models::DepthwiseNet<float>({.widths = {}}); }) ==
+        refusal("DepthwiseNet"));
 }
 
 TEST_CASE("every stage but the first halves the image, also one as wide as the first") {

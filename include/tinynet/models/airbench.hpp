@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <tinynet/models/whitening.hpp>
+#include <tinynet/models/widths.hpp>
 #include <tinynet/nn/conv_norm_act.hpp>
 #include <tinynet/nn/linear.hpp>
 #include <tinynet/nn/sequential.hpp>
@@ -136,7 +137,10 @@ struct Airbench {
   explicit Airbench(AirbenchOptions o = {})
       : options(o),
         whiten({.in = o.channels, .out = 2 * o.whiten * o.whiten * o.channels, .kernel = o.whiten}),
-        head({.in = o.widths.back(), .out = o.classes, .bias = false, .init = o.head}) {
+        head({.in = require_widths("Airbench", o.widths).back(),
+              .out = o.classes,
+              .bias = false,
+              .init = o.head}) {
     check();
     whiten.weight.state()->trainable = false;
     whiten.bias.state()->initialize = o.whiten_bias;

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include <tinynet/models/widths.hpp>
 #include <tinynet/nn/activation.hpp>
 #include <tinynet/nn/batch_norm.hpp>
 #include <tinynet/nn/conv2d.hpp>
@@ -73,7 +74,7 @@ struct Cnn {
   static int flat(const CnnOptions& o) {
     int side = o.image;
     for (std::size_t i = 0; i < o.widths.size(); ++i) side /= 2;
-    return side * side * o.widths.back();
+    return side * side * require_widths("Cnn", o.widths).back();
   }
 };
 

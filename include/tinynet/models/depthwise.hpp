@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include <tinynet/models/widths.hpp>
 #include <tinynet/nn/conv_norm_act.hpp>
 #include <tinynet/nn/depthwise_conv2d.hpp>
 #include <tinynet/nn/dropout.hpp>
@@ -81,9 +82,12 @@ struct DepthwiseNet {
 
   explicit DepthwiseNet(DepthwiseNetOptions o = {})
       : options(o),
-        conv1(
-            {.in = o.channels, .out = o.widths.at(0), .padding = 1, .bias = false, .init = o.init}),
-        bn1({.channels = o.widths.at(0)}),
+        conv1({.in = o.channels,
+               .out = require_widths("DepthwiseNet", o.widths)[0],
+               .padding = 1,
+               .bias = false,
+               .init = o.init}),
+        bn1({.channels = o.widths[0]}),
         fc({.in = o.widths.back(), .out = o.classes}) {
     int in = o.widths[0];
     for (std::size_t stage = 0; stage < o.widths.size(); ++stage) {

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include <tinynet/models/widths.hpp>
 #include <tinynet/nn/batch_norm.hpp>
 #include <tinynet/nn/checkpoint.hpp>
 #include <tinynet/nn/conv2d.hpp>
@@ -115,9 +116,12 @@ struct ResNet {
 
   explicit ResNet(ResNetOptions o = {})
       : options(o),
-        conv1(
-            {.in = o.channels, .out = o.widths.at(0), .padding = 1, .bias = false, .init = o.init}),
-        bn1({.channels = o.widths.at(0)}),
+        conv1({.in = o.channels,
+               .out = require_widths("ResNet", o.widths)[0],
+               .padding = 1,
+               .bias = false,
+               .init = o.init}),
+        bn1({.channels = o.widths[0]}),
         fc({.in = o.widths.back(), .out = o.classes}) {
     int in = o.widths[0];
     for (std::size_t stage = 0; stage < o.widths.size(); ++stage) {
