@@ -71,6 +71,32 @@ struct Pooled : models::Cnn<T> {
                         .hidden = 0}) {}
 };
 
+/// A block of a user's own, written with what the models call.
+template <class T>
+struct Gated {
+  using P = param_t<T>;
+  nn::Conv2d<T> conv{{.in = 3, .out = 12, .padding = 1, .bias = false}};
+  nn::BatchNorm2d<T> bn{{.channels = 12}};
+  nn::SqueezeExcite<T> se{{.channels = 12, .reduction = 3}};
+  nn::Conv2d<T> past{{.in = 3, .out = 12, .kernel = 1}};
+  nn::Linear<P> head{{.in = 12, .out = 10}};
+
+  Variable<P> operator()(const Variable<T>& x, Context& ctx) {
+    const auto gate = [&](const Variable<P>& means, Context& inner) {
+      return se.gate(means, inner);
+    };
+    const auto y = nn::conv_norm_gate_act<T>(conv, bn, gate, x, past(x, ctx), ops::Silu{}, ctx);
+    return head(ops::cast<P>(ops::global_average_pool(y, ctx), ctx), ctx);
+  }
+  void members(nn::Members& m) {
+    m("conv", conv);
+    m("bn", bn);
+    m("se", se);
+    m("past", past);
+    m("head", head);
+  }
+};
+
 void append(std::vector<double>& to, const auto& tensor) {
   to.insert(to.end(), tensor.span().begin(), tensor.span().end());
 }
@@ -144,6 +170,7 @@ std::string ops_of(const nn::Summary& summary) {
 TEST_CASE("joined and one by one agree: Sequential") { check_modes<Mixture>(); }
 TEST_CASE("joined and one by one agree: residual blocks") { check_modes<PlainResNet>(); }
 TEST_CASE("joined and one by one agree: gates") { check_modes<SeNet>(); }
+TEST_CASE("joined and one by one agree: a gated block of a user's own") { check_modes<Gated>(); }
 TEST_CASE("joined and one by one agree: depthwise blocks") { check_modes<Depthwise>(); }
 TEST_CASE("joined and one by one agree: pools between") { check_modes<Pooled>(); }
 
@@ -204,6 +231,28 @@ TEST_CASE("the summary shows what is joined") {
         "layer2.0 batch_norm+gate+add+relu\n"
         " global_average_pool\n"
         "fc linear\n");
+}
+
+TEST_CASE("without fusion a gated block runs op by op") {
+  struct Names final : Observer {
+    std::string all;
+    void see(const Observation& seen) override { all += std::string(seen.op.name) + " "; }
+  };
+  Gated<float> model;
+  nn::initialize(model, 1);
+  const auto names = [&](bool fuse) {
+    Names seen;
+    auto ctx = Context::evaluation();
+    ctx.observer = &seen;
+    ctx.fuse = fuse;
+    model(Variable<float>(Tensor<float>::ones({1, 4, 4, 3})), ctx);
+    return seen.all;
+  };
+  const std::string gate = "linear relu linear sigmoid ", head = "global_average_pool linear ";
+  CHECK(names(true) ==
+        "conv2d conv2d batch_norm+pool " + gate + "batch_norm+gate+add+silu " + head);
+  CHECK(names(false) ==
+        "conv2d conv2d batch_norm global_average_pool " + gate + "scale_channels add silu " + head);
 }
 
 TEST_CASE("sums that would cancel are not used") {
