@@ -251,6 +251,59 @@ TEST_CASE("predict keeps the samples together, in any order and with a short las
         "classes]\n  came    [3, 2]");
 }
 
+TEST_CASE("predict gives a row for each view of a sample") {
+  std::int64_t shown = 0;
+  const auto model = [&](const Variable<float>& x, Context&) {
+    Tensor<float> logits({x.shape()[0], 2});
+    for (std::int64_t i = 0; i < x.shape()[0]; ++i) {
+      logits(i, 0) = x.value()(i, 0, 0, 0) * 255;
+      logits(i, 1) = 0;
+    }
+    shown += x.shape()[0];
+    return Variable<float>(logits);
+  };
+  for (const bool drop_last : {false, true}) {
+    for (const bool growing : {false, true}) {
+      CAPTURE(drop_last);
+      CAPTURE(growing);
+      const data::Loader<float> loader(numbered(20), {.batch_size = 9,
+                                                      .shuffle = false,
+                                                      .drop_last = drop_last,
+                                                      .views = 3,
+                                                      .growing_batch = growing});
+      // Batches of 9 samples, or of 9 images of 3 samples.
+      const std::int64_t samples = drop_last ? 18 : 20;
+      CHECK(loader.images() == 3 * samples);
+      shown = 0;
+      const auto all = train::predict(model, loader);
+      CHECK(shown == 3 * samples);
+      REQUIRE(all.size() == 3 * samples);
+      REQUIRE(all.logits.shape() == Shape{3 * samples, 2});
+      REQUIRE(all.samples.size() == std::size_t(3 * samples));
+      for (std::int64_t i = 0; i < all.size(); ++i) {
+        CHECK(all.samples[std::size_t(i)] == i / 3);
+        CHECK(all.row(i)[0] == doctest::Approx(double(i / 3)));
+        CHECK(all.label(i) == i / 3 % 2);
+      }
+      CHECK(train::evaluate(model, loader).total == 3 * samples);
+    }
+  }
+}
+
+TEST_CASE("more rows than were announced are refused, not written") {
+  Predictions all;
+  train::detail::PredictionWriter writer(all, 3);
+  const auto add = [&](std::int64_t n) {
+    writer.add(Tensor<float>::ones({n, 2}), Tensor<std::int32_t>::zeros({n}), places(n));
+  };
+  add(2);
+  CHECK(message_of<ShapeError>([&] { add(2); }) ==
+        "[predict] there are more images than the loader has in an epoch\n  expected  3\n  came    "
+        "4");
+  add(1);
+  CHECK(all.samples == std::vector<std::int64_t>{0, 1, 0});
+}
+
 TEST_CASE("views move and mirror as PyTorch's padding, slices and flips do") {
   const auto file = fixture();
   const auto images = file.read<float>("images");
@@ -323,6 +376,15 @@ TEST_CASE("test-time augmentation means what the model says of the views") {
       CHECK(other.row(i)[0] == some.row(other.samples[std::size_t(i)])[0]);
     }
     CHECK(train::evaluate(model, loader, {.share = 0}).loss == train::evaluate(plain).loss);
+    for (const bool growing : {true, false}) {  // three rows a sample, each looked at again
+      const data::Loader<float> triple(
+          numbered(20), {.batch_size = 9, .shuffle = false, .views = 3, .growing_batch = growing});
+      model.shown = 0;
+      const auto rows = train::predict(model, triple, quarter);
+      CHECK(model.shown == 60 + 2 * 15);
+      REQUIRE(rows.size() == 60);
+      for (std::int64_t i = 0; i < 60; ++i) CHECK(rows.row(i)[0] == some.row(i / 3)[0]);
+    }
   }
 }
 

@@ -62,6 +62,10 @@ class Loader {
     const auto size = samples_in_batch();
     return dataset().size() / size + (!options_.drop_last && dataset().size() % size ? 1 : 0);
   }
+  /// The number of images in an epoch; each view of a sample is one.
+  std::int64_t images() const {
+    return std::min(dataset().size(), batches() * samples_in_batch()) * options_.views;
+  }
   /// The batches of epoch `e` from batch `first` on, to be walked once. Its storage is allocated here
   /// and given back at its end; leaving the loop early is fine, and `first` goes on where that was.
   Epoch epoch(std::int64_t e = 0, std::int64_t first = 0) const {

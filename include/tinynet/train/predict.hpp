@@ -52,6 +52,11 @@ class PredictionWriter {
            std::span<const std::int64_t> samples) {
     require(logits.shape(), labels.shape());
     const auto n = logits.shape()[0], k = logits.shape()[1];
+    if (n > capacity_ - written_) {
+      throw ShapeError(Message("predict", "there are more images than the loader has in an epoch")
+                           .fact("expected", capacity_)
+                           .fact("came", written_ + n));
+    }
     if (written_ == 0) to_.logits = Tensor<float>({capacity_, k});
     std::transform(logits.data(), logits.data() + n * k, to_.logits.data() + written_ * k,
                    [](T value) { return static_cast<float>(value); });
@@ -76,13 +81,12 @@ class PredictionWriter {
 }  // namespace detail
 
 /// Runs a model over one epoch of a loader, in evaluation mode and without a tape. The model is
-/// anything that can be called as model(images, ctx) and gives logits [n, classes].
+/// anything that can be called as model(images, ctx) and gives logits [n, classes]. A loader with
+/// several views of a sample gives a row for each of them.
 template <class Model, Scalar T>
 [[gnu::noinline]] Predictions predict(Model& model, const data::Loader<T>& loader) {
   Predictions all;
-  const auto batch_size = loader.options().batch_size;
-  detail::PredictionWriter writer(all,
-                                  std::min(loader.dataset().size(), loader.batches() * batch_size));
+  detail::PredictionWriter writer(all, loader.images());
   for (const auto& batch : loader.epoch()) {
     auto ctx = Context::evaluation();
     writer.add(model(Variable<T>(batch.images), ctx).value(), batch.labels, batch.samples);

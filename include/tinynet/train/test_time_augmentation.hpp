@@ -177,6 +177,7 @@ Predictions predict(Model& model, const data::Loader<T>& loader,
   for (const auto row : rows) samples.push_back(all.samples[std::size_t(row)]);
   auto loading = loader.options();
   loading.shuffle = loading.drop_last = false;
+  loading.views = 1;  // `samples` names a sample once for each of its rows
   const data::Loader<T> doubtful(loader.dataset().subset(samples), loading);
   const auto better = detail::predict_all_views(model, doubtful, options);
   const auto k = all.classes();
