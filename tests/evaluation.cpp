@@ -101,6 +101,13 @@ TEST_CASE("top k counts equal logits in the order of argmax, and no NaN") {
   CHECK(train::top_k(seen, 3).correct() == 2);
   CHECK(message_of<ShapeError>([&] { train::top_k(seen, 4); }) ==
         "[top_k] k must be a number of classes\n  expected  1 to 3\n  came    4");
+  for (const std::int32_t label : {-1, 3}) {
+    const auto wrong = predictions({1, 2, 3, 4, 5, 6}, {0, label}, 3);
+    const auto text = message_of<ShapeError>([&] { train::top_k(wrong, 1); });
+    CHECK(contains(text, "[top_k] a label is no class\n  expected  0 to 2\n  came    " +
+                             std::to_string(label) + " "));
+    CHECK(contains(text, "row 1"));
+  }
 }
 
 TEST_CASE("a confusion matrix knows classes, the worst of them and what is taken for what") {
@@ -216,6 +223,13 @@ TEST_CASE("members of an ensemble must have seen the same, and may come from fil
   train::save_predictions({seen.logits.rows(0, 299), seen.labels, seen.samples}, path);
   CHECK(contains(message_of<DataError>([&] { train::load_predictions(path); }),
                  "[load_predictions] needs a row of logits for each label"));
+  for (const std::int32_t label : {-1, 2}) {
+    train::save_predictions(predictions({1, 2, 3, 4}, {1, label}), path);
+    const auto text = message_of<DataError>([&] { train::load_predictions(path); });
+    CHECK(contains(text, "[load_predictions] a label is no class\n  file    " + path.string() +
+                             "\n  expected  0 to 1\n  came    " + std::to_string(label) + " "));
+    CHECK(contains(text, "row 1"));
+  }
   std::filesystem::remove(path);
 }
 

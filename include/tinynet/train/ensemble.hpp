@@ -82,6 +82,13 @@ Predictions load_predictions(const std::filesystem::path& path) {
                         .fact("logits", result.logits.shape())
                         .fact("labels", result.labels.shape()));
   }
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (result.label(i) >= 0 && result.label(i) < result.classes()) continue;
+    throw DataError(Message("load_predictions", "a label is no class")
+                        .fact("file", path.string())
+                        .fact("expected", {"0 to ", result.classes() - 1})
+                        .fact("came", result.label(i), {"row ", i}));
+  }
   return result;
 }
 

@@ -42,7 +42,8 @@ template <class Model, Scalar T>
 
 /// The accuracy of a model that may name k classes: a sample is correct where fewer than k classes
 /// have a larger logit than its label (of equal ones the first counts as larger, as in `argmax`). A
-/// row with a NaN is never correct. Throws ShapeError for a k that is not 1 to classes.
+/// row with a NaN is never correct. Throws ShapeError for a k that is not 1 to classes, and for a label
+/// that is no class.
 template <class = void>
 Accuracy top_k(const Predictions& predictions, std::int64_t k) {
   if (k < 1 || k > predictions.classes()) {
@@ -53,7 +54,13 @@ Accuracy top_k(const Predictions& predictions, std::int64_t k) {
   std::int64_t correct = 0;
   for (std::int64_t i = 0; i < predictions.size(); ++i) {
     const auto row = predictions.row(i);
-    const auto label = static_cast<std::size_t>(predictions.label(i));
+    const auto came = predictions.label(i);
+    if (came < 0 || came >= predictions.classes()) {
+      throw ShapeError(Message("top_k", "a label is no class")
+                           .fact("expected", {"0 to ", predictions.classes() - 1})
+                           .fact("came", came, {"row ", i}));
+    }
+    const auto label = static_cast<std::size_t>(came);
     std::int64_t ahead = 0;
     for (std::size_t j = 0; j < row.size(); ++j) {
       ahead += row[j] > row[label] || (row[j] == row[label] && j < label);
