@@ -265,6 +265,36 @@ TEST_CASE("Ema: what is swapped in is used, and nothing else happens meanwhile")
                  "[Weights] a parameter has no values yet"));
 }
 
+TEST_CASE("a model that differs in its last layer is refused before anything is exchanged") {
+  auto model = initialized();
+  auto other =
+      nn::Sequential<float>(nn::Conv2d<float>({.in = 1, .out = 8, .padding = 1, .bias = false}),
+                            nn::BatchNorm2d<float>({.channels = 8}), nn::Relu<float>(),
+                            nn::Flatten<float>(), nn::Linear<float>({.in = 36 * 8, .out = 4}));
+  nn::initialize(other, 2);
+  train::Ema ema(model);
+  ema.update(model);
+  scramble(other, 3);
+  const auto averages = values_of(ema), values = values_of(other);
+  const std::string says = "the shapes differ\n  member  4.weight";
+  CHECK(message_of<StateError>([&] { const auto swap = ema.swap_into(other); }) ==
+        "[Weights] " + says);
+  CHECK(values_of(other) == values);
+  CHECK(values_of(ema) == averages);
+  CHECK(message_of<StateError>([&] { ema.copy_to(other); }) == "[Weights] " + says);
+  CHECK(values_of(other) == values);
+  CHECK(message_of<StateError>([&] { ema.update(other); }) == "[Weights] " + says);
+  CHECK(values_of(ema) == averages);
+  CHECK(ema.updates() == 1);
+  CHECK(message_of<StateError>([&] { nn::copy_values(model, other); }) == "[copy_values] " + says);
+  CHECK(values_of(other) == values);
+  const auto swap = ema.swap_into(model);  // a refused one has left nothing behind
+
+  other.add("more", nn::Linear<float>({.in = 4, .out = 4}));
+  CHECK(contains(message_of<StateError>([&] { train::WeightAverage(model).add(other); }),
+                 "[Weights] the models have different numbers of members"));
+}
+
 TEST_CASE("WeightAverage: the mean, weighted where asked") {
   auto model = initialized<double>();
   train::WeightAverage mean(model), weighted(model);

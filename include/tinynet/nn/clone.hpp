@@ -6,16 +6,13 @@
 
 namespace tinynet::inline TINYNET_ABI::nn {
 
-/// Calls `f(mine, theirs)` for each parameter or buffer of two models that list the same names,
-/// types and shapes; StateError from `who` says where they differ. What came before may have been
-/// visited.
-template <class F>
-void for_each_pair(const char* who, const Members& from, const Members& to, const F& f) {
+/// Throws StateError from `who` unless two models list the same names, types and shapes.
+inline void require_alike(const char* who, const Members& from, const Members& to) {
   const auto fail = [who](const char* what, const std::string& name) {
     throw StateError(Message(who, what).fact("member", name));
   };
   if (from.entries().size() != to.entries().size()) {
-    throw StateError(Message("copy_values", "the models have different numbers of members")
+    throw StateError(Message(who, "the models have different numbers of members")
                          .fact("from", from.entries().size())
                          .fact("to", to.entries().size())
                          .hint("copy a model before its batch normalisation is folded"));
@@ -25,18 +22,27 @@ void for_each_pair(const char* who, const Members& from, const Members& to, cons
     if (source.name != target.name || source.member.index() != target.member.index()) {
       fail("the models differ", source.name);
     }
-    std::visit(
-        [&](auto* mine) {
-          auto* theirs = std::get<decltype(mine)>(target.member);
-          if (mine->shape() != theirs->shape()) fail("the shapes differ", source.name);
-          f(*mine, *theirs);
-        },
-        source.member);
+    const auto shape = [](const auto* member) { return member->shape(); };
+    if (std::visit(shape, source.member) != std::visit(shape, target.member)) {
+      fail("the shapes differ", source.name);
+    }
+  }
+}
+
+/// Calls `f(mine, theirs)` for each parameter or buffer of two models that list the same names,
+/// types and shapes; StateError from `who` says where they differ, before the first call.
+template <class F>
+void for_each_pair(const char* who, const Members& from, const Members& to, const F& f) {
+  require_alike(who, from, to);
+  for (std::size_t i = 0; i < from.entries().size(); ++i) {
+    const auto& target = to.entries()[i].member;
+    std::visit([&](auto* mine) { f(*mine, *std::get<decltype(mine)>(target)); },
+               from.entries()[i].member);
   }
 }
 
 /// Copies the values of all parameters and buffers of one model into another that lists the same
-/// names and shapes; StateError says where they differ.
+/// names and shapes; StateError says where they differ, and nothing is copied then.
 template <class = void>
 void copy_values(const Members& from, const Members& to) {
   for_each_pair("copy_values", from, to, [](const auto& mine, auto& theirs) {
