@@ -15,6 +15,7 @@
 #include <tinynet/optim/lookahead.hpp>
 #include <tinynet/optim/sgd.hpp>
 #include <tinynet/train/average.hpp>
+#include <tinynet/train/checkpoint.hpp>
 #include <tinynet/train/early_stopping.hpp>
 #include <tinynet/train/ema.hpp>
 #include <tinynet/train/evaluate.hpp>
@@ -344,6 +345,49 @@ TEST_CASE("average_files") {
   }
   CHECK(message_of<StateError>([&] { train::average_files({}, model); }) ==
         "[average_files] there is no file");
+}
+
+TEST_CASE("average_files of the averages in checkpoints") {
+  const TemporaryFile a("a"), b("b");
+  auto model = initialized();
+  train::Ema ema(model);
+  train::Checkpoint checkpoint(model);
+  checkpoint.add("ema", ema);
+  ema.update(model);
+  const auto first = values_of(ema);
+  scramble(model, 2);
+  checkpoint.save(a.path, {});
+  ema.update(model);
+  const auto second = values_of(ema);
+  scramble(model, 3);
+  checkpoint.save(b.path, {});
+  auto fresh = network();
+  nn::read_state(io::Safetensors::open(a.path), fresh, "ema.");
+  CHECK(values_of(fresh) == first);
+  train::average_files({a.path, b.path}, fresh, "ema.");
+  for (const auto& [name, values] : values_of(fresh)) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      CHECK(values[i] == Approx((first.at(name)[i] + second.at(name)[i]) / 2).epsilon(1e-6));
+    }
+  }
+  // A weight whose shape is the same in a file and in memory.
+  nn::Conv2d<float> square({.in = 3, .out = 2, .bias = false}), copy(square.options);
+  nn::initialize(square, 4);
+  train::Ema of_square(square);
+  of_square.update(square);
+  const TemporaryFile c("c");
+  train::Checkpoint(square).add("ema", of_square).save(c.path, {});
+  train::average_files({c.path}, copy, "ema.");
+  CHECK(values_of(copy) == values_of(square));
+
+  // What else lies behind the prefix is still nobody's.
+  io::SafetensorsWriter writer;
+  nn::write_state(writer, model, "ema.");
+  writer.add("ema.0.updates", Tensor<std::int64_t>::zeros({}));
+  writer.write(a.path);
+  CHECK(contains(
+      message_of<StateError>([&] { nn::read_state(io::Safetensors::open(a.path), fresh, "ema."); }),
+      "unexpected  \n    ema.0.updates"));
 }
 
 TEST_CASE("EarlyStopping: patience, min_delta, and the best weights back") {

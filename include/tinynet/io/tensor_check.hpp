@@ -25,6 +25,9 @@ class TensorCheckOnDemand {
     }
   }
 
+  /// The file may hold a tensor of that name, which nobody reads.
+  void allow(const std::string& name) { known_.push_back(name); }
+
   /// Throws StateError unless the file holds what was wanted and, behind `prefix`, no more.
   void require(const Safetensors& file, const std::string& prefix, const Message& what,
                const Text& hint) {

@@ -37,6 +37,12 @@ inline Shape file_shape(const Shape& s) {
   return s.axes() == 4 ? Shape{s[0], s[3], s[1], s[2]} : s;
 }
 
+/// Whether a checkpoint holds a train::Ema behind `prefix`: with its count, and in the order of memory.
+inline bool holds_averages(const io::Safetensors& file, const std::string& prefix) {
+  const auto count = prefix + "updates";
+  return file.contains(count) && file.tensor(count).dtype == "I64";
+}
+
 }  // namespace detail
 
 /// Adds all parameters and buffers of a model to a file, each name behind `prefix`.
@@ -54,8 +60,9 @@ void write_state(io::SafetensorsWriter& file, const Members& members,
 template <class = void>
 void want_state(io::TensorCheck& check, const io::Safetensors& file, const Members& members,
                 const std::string& prefix) {
+  const bool turned = !detail::holds_averages(file, prefix);
   const auto want = [&](const std::string& name, const auto& member) {
-    check.want(file, prefix + name, detail::file_shape(member.shape()));
+    check.want(file, prefix + name, turned ? detail::file_shape(member.shape()) : member.shape());
   };
   members.for_parameters(want);
   members.for_buffers(want);
@@ -64,22 +71,26 @@ void want_state(io::TensorCheck& check, const io::Safetensors& file, const Membe
 /// Gives a model what a file holds, converted where it stores another type.
 template <class = void>
 void take_state(const io::Safetensors& file, const Members& members, const std::string& prefix) {
+  const bool turned = !detail::holds_averages(file, prefix);
   members.for_parameters([&](const std::string& name, auto& parameter) {
     using P = std::remove_cvref_t<decltype(*parameter.value().data())>;
     parameter.state()->name = name;
-    parameter.set(detail::turn_weight(file.read<P>(prefix + name), false));
+    const auto value = file.read<P>(prefix + name);
+    parameter.set(turned ? detail::turn_weight(value, false) : value);
   });
   members.for_buffers(
       [&](const std::string& name, auto& tensor) { file.read(prefix + name, tensor.span()); });
 }
 
-/// Reads back what write_state has written. All names are compared before anything is changed:
-/// StateError lists what is missing, what is unexpected and which shapes differ.
+/// Reads back what write_state has written, or the averages of a train::Ema in a checkpoint. All names
+/// are compared before anything is changed: StateError lists what is missing, what is unexpected and
+/// which shapes differ.
 template <class = void>
 void read_state(const io::Safetensors& file, const Members& members,
                 const std::string& prefix = "") {
   io::TensorCheck check;
   want_state(check, file, members, prefix);
+  if (detail::holds_averages(file, prefix)) check.allow(prefix + "updates");
   check.require(file, prefix, Message("load", "the file does not hold this model"),
                 "build the model with the options that it was saved with");
   take_state(file, members, prefix);
