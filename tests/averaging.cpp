@@ -296,6 +296,73 @@ TEST_CASE("a model that differs in its last layer is refused before anything is 
                  "[Weights] the models have different numbers of members"));
 }
 
+TEST_CASE("a frozen model keeps its values, whoever has others for it") {
+  auto model = initialized();
+  train::Ema ema(model);
+  train::WeightAverage mean(model);
+  train::EarlyStopping stopping(model);
+  ema.update(model);
+  mean.add(model);
+  stopping.update(1, model);
+  scramble(model, 2);
+  const auto averages = values_of(ema), values = values_of(model);
+  nn::freeze(model, {});
+  const auto refuses = [&](auto change) {
+    CHECK(
+        contains(message_of<StateError>(change),
+                 "[Parameter] the values of a frozen model do not change\n  parameter  0.weight"));
+    CHECK(values_of(model) == values);
+    CHECK(values_of(ema) == averages);
+  };
+  refuses([&] { ema.copy_to(model); });
+  refuses([&] { const auto swap = ema.swap_into(model); });
+  refuses([&] { mean.copy_to(model); });
+  refuses([&] { stopping.restore_best(model); });
+  refuses([&] { nn::copy_values(ema, model); });
+
+  // The first layers may change, the last may not: nothing does.
+  nn::unfreeze(model);
+  nn::Members(model).for_parameters([](const std::string& name, auto& parameter) {
+    parameter.state()->frozen = name == "4.bias";
+  });
+  const TemporaryFile file("frozen");
+  nn::save(ema, file.path);
+  const auto refuses_all = [&](auto change) {
+    CHECK(contains(message_of<StateError>(change), "\n  parameter  4.bias"));
+    CHECK(values_of(model) == values);
+  };
+  refuses_all([&] { ema.copy_to(model); });
+  refuses_all([&] { nn::copy_values(ema, model); });
+  refuses_all([&] { nn::load(model, file.path); });
+  refuses_all([&] { nn::initialize(model, 9); });
+  nn::unfreeze(model);
+  ema.copy_to(model);
+  CHECK(values_of(model) == averages);
+}
+
+TEST_CASE("a model does not freeze while it has the averages") {
+  auto model = initialized();
+  train::Ema ema(model), other(model);
+  ema.update(model);
+  scramble(model, 2);
+  const auto values = values_of(model);
+  {
+    const auto swap = ema.swap_into(model);
+    { const auto twice = other.swap_into(model); }
+    const auto averages = values_of(model);
+    CHECK(
+        message_of<StateError>([&] {
+          nn::freeze(model, {{1, 6, 6, 1}});
+        }) ==
+        "[freeze] the model has values that will be exchanged back\n  parameter  0.weight\n"
+        "  hint: let what swap_into returned go out of scope first, or give the model the averages "
+        "for good: ema.copy_to(model)");
+    CHECK(values_of(model) == averages);
+  }
+  CHECK(values_of(model) == values);
+  nn::freeze(model, {{1, 6, 6, 1}});
+}
+
 TEST_CASE("WeightAverage: the mean, weighted where asked") {
   auto model = initialized<double>();
   train::WeightAverage mean(model), weighted(model);
@@ -459,4 +526,35 @@ TEST_CASE("Lookahead averages batch norm's statistics where it is given them") {
   const auto slow = values_of(run.model);
   CHECK(slow.at("0.weight") == before.at("0.weight"));
   CHECK(slow.at("1.running_mean") != after.at("1.running_mean"));
+}
+
+TEST_CASE("Lookahead changes nothing of a frozen model") {
+  Run run;
+  const nn::Members members(run.model);
+  optim::Lookahead lookahead(std::move(run.optimizer), {.k = 2}, nn::buffers(run.model));
+  const auto backward = [&] {
+    for (const auto& batch : run.loader.epoch()) {
+      Tape tape;
+      auto ctx = Context::training(tape);
+      ops::cross_entropy(run.model(batch.images, ctx), batch.labels, {}, ctx).backward();
+      break;
+    }
+  };
+  backward();
+  lookahead.step();
+  nn::freeze(run.model, {});
+  const auto values = values_of(run.model);
+  const auto says = "[Parameter] the values of a frozen model do not change";
+  CHECK(contains(message_of<StateError>([&] { lookahead.use_slow_weights(); }), says));
+  CHECK(values_of(run.model) == values);
+  nn::unfreeze(run.model);
+  backward();
+  // One frozen layer: the inner optimizer passes it over, the slow weights would not.
+  members.for_parameters([](const std::string& name, auto& parameter) {
+    parameter.state()->frozen = name == "0.weight";
+  });
+  const auto then = values_of(run.model);
+  CHECK(contains(message_of<StateError>([&] { lookahead.step(); }), says));
+  CHECK(lookahead.steps() == 1);
+  CHECK(values_of(run.model) == then);
 }

@@ -284,8 +284,20 @@ TEST_CASE("a frozen model keeps its values") {
   {
     Tape tape;
     auto ctx = Context::training(tape);
-    const auto y = model(Variable<float>(Tensor<float>::ones({2, 8, 8, 2})), ctx);
-    CHECK(contains(message_of<StateError>([&] { ops::mean(y, ctx).backward(); }),
+    const Variable<float> x(Tensor<float>::ones({2, 8, 8, 2}));
+    for (const bool fuse : {true, false}) {
+      ctx.fuse = fuse;
+      CHECK(message_of<StateError>([&] { model(x, ctx); }) ==
+            "[batch_norm] training would move the running statistics of a frozen model\n  in      "
+            "bn1\n  hint: run it with Context::evaluation(), or call nn::unfreeze(model) once no "
+            "other thread runs it");
+    }
+    CHECK(evaluate<float>(model, {2, 8, 8, 2}) == before);
+
+    // In evaluation it may be part of a training, which it takes no part in.
+    auto frozen = Context::evaluation();
+    frozen.tape = &tape;
+    CHECK(contains(message_of<StateError>([&] { ops::mean(model(x, frozen), ctx).backward(); }),
                    "nothing was recorded"));
   }
   CHECK_THROWS_AS(sgd.step(), StateError);

@@ -97,6 +97,24 @@ TEST_CASE("lr_find: an exponential sweep, a suggestion within it, and no trace")
   CHECK(run.values() == untouched.values());
 }
 
+TEST_CASE("lr_find refuses a frozen model") {
+  Run run;
+  optim::Sgd sgd(nn::parameters(run.model), {});
+  nn::freeze(run.model, {});
+  const auto before = run.values();
+  CHECK(contains(message_of<StateError>([&] { train::lr_find(run.model, sgd, run.loader); }),
+                 "[Parameter] the values of a frozen model do not change"));
+  CHECK(run.values() == before);
+  nn::unfreeze(run.model);
+  const auto freezes = [&](std::int64_t) -> double {
+    nn::freeze(run.model, {});
+    return 1;
+  };
+  CHECK(contains(message_of<StateError>([&] { train::lr_find(run.model, sgd, freezes); }),
+                 "[freeze] the model has values that will be exchanged back"));
+  CHECK(run.values() == before);
+}
+
 TEST_CASE("lr_find of a function: losses, their smoothing, and where they fall fastest") {
   Parameter<double> w({2}, ParameterKind::weight, {});
   w.set(Tensor<double>::from({2}, {1, -2}));

@@ -38,17 +38,22 @@ struct ParameterState {
   bool trainable = true;
   bool frozen = false;        // several threads may be reading: no gradient, and no other values
   bool has_gradient = false;  // whether `gradient` holds something that the next one adds to
+  int loans = 0;  // who will exchange the values back; nn::freeze refuses them meanwhile
   std::uint64_t version = 0;  // grows whenever `value` changes
 
   /// Call where `value` is about to change: packed forms are made anew. Throws StateError where the
   /// parameter is frozen.
   void touch() {
+    require_unfrozen();
+    ++version;
+  }
+  /// Throws StateError where the parameter is frozen.
+  void require_unfrozen() const {
     if (frozen) {
       throw StateError(Message("Parameter", "the values of a frozen model do not change")
                            .fact("parameter", name)
                            .hint("call nn::unfreeze(model) once no other thread runs it"));
     }
-    ++version;
   }
 
   /// The weights in the form that a kernel wants, made anew when the value has changed. `kernel` and

@@ -45,6 +45,7 @@ void for_each_pair(const char* who, const Members& from, const Members& to, cons
 /// names and shapes; StateError says where they differ, and nothing is copied then.
 template <class = void>
 void copy_values(const Members& from, const Members& to) {
+  require_unfrozen(to);
   for_each_pair("copy_values", from, to, [](const auto& mine, auto& theirs) {
     if constexpr (requires { mine.state(); }) {
       theirs.state()->name = mine.name();

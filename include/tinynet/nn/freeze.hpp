@@ -16,14 +16,23 @@ namespace tinynet::inline TINYNET_ABI::nn {
 ///     nn::freeze<T>(model, {{1, 28, 28, 1}});
 ///     std::thread a([&] { auto ctx = Context::evaluation(); model(images, ctx); });
 ///
-/// Setting, loading or training the model afterwards throws StateError, until `unfreeze`.
+/// Setting, loading or training the model afterwards throws StateError, until `unfreeze`. Throws
+/// StateError while the averages of a train::Ema are swapped in.
 template <Scalar T = float, class Model>
 void freeze(Model& model, const std::vector<Shape>& inputs) {
+  const Members members(model);
+  members.for_parameters([](const std::string& name, auto& parameter) {
+    if (parameter.state()->loans == 0) return;
+    throw StateError(Message("freeze", "the model has values that will be exchanged back")
+                         .fact("parameter", name)
+                         .hint("let what swap_into returned go out of scope first, or give the "
+                               "model the averages for good: ema.copy_to(model)"));
+  });
   for (const auto& input : inputs) {
     auto ctx = Context::evaluation();
     model(Variable<T>(Tensor<T>::zeros(input)), ctx);
   }
-  Members(model).for_parameters([](const auto&, auto& parameter) {
+  members.for_parameters([](const auto&, auto& parameter) {
     parameter.state()->frozen = true;
     parameter.state()->has_gradient = false;
   });

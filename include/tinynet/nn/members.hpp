@@ -123,9 +123,15 @@ std::vector<Tensor<P>> buffers(const Members& members) {
   return list;
 }
 
+/// Throws StateError where a parameter is frozen: for those who are about to change several.
+inline void require_unfrozen(const Members& members) {
+  members.for_parameters([](const auto&, auto& p) { p.state()->require_unfrozen(); });
+}
+
 /// Names all parameters and gives each its first value, drawn from (seed, name): the same for every
 /// model in which a layer has that name and shape, whatever was built before it.
 inline void initialize(const Members& members, std::uint64_t seed) {
+  require_unfrozen(members);
   members.for_parameters([&](const std::string& name, auto& parameter) {
     auto& state = *parameter.state();
     state.touch();

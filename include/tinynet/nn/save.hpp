@@ -71,6 +71,7 @@ void want_state(io::TensorCheck& check, const io::Safetensors& file, const Membe
 /// Gives a model what a file holds, converted where it stores another type.
 template <class = void>
 void take_state(const io::Safetensors& file, const Members& members, const std::string& prefix) {
+  require_unfrozen(members);
   const bool turned = !detail::holds_averages(file, prefix);
   members.for_parameters([&](const std::string& name, auto& parameter) {
     using P = std::remove_cvref_t<decltype(*parameter.value().data())>;

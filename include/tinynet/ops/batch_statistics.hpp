@@ -23,7 +23,8 @@ struct BatchStatistics {
 
 namespace detail {
 
-/// Requires that x and all that belongs to its channels fit, and that there is something to train on.
+/// Requires that x and all that belongs to its channels fit, that there is something to train on, and
+/// that the running estimates, which training moves, may change.
 template <class P>
 void check_batch_norm(const Shape& x, const Weight<P>& gamma, const Weight<P>& beta,
                       const Tensor<P>& running_mean, const Tensor<P>& running_var,
@@ -46,6 +47,13 @@ void check_batch_norm(const Shape& x, const Weight<P>& gamma, const Weight<P>& b
             .fact("input", x, "(..., c)")
             .fact("in", path)
             .hint("use a larger batch, or drop_last where the last batch has one image"));
+  }
+  if (ctx.is_training() && !ctx.recompute && gamma.state() && gamma.state()->frozen) {
+    throw StateError(
+        Message("batch_norm", "training would move the running statistics of a frozen model")
+            .fact("in", path)
+            .hint("run it with Context::evaluation(), or call nn::unfreeze(model) once no other "
+                  "thread runs it"));
   }
 }
 

@@ -68,9 +68,12 @@ class Lookahead : public Optimizer<P> {
   std::int64_t steps() const override { return inner_->steps(); }
   const ParameterList<P>& parameters() const override { return inner_->parameters(); }
 
-  /// Gives the model the slow weights, which the paper tests.
+  /// Gives the model the slow weights, which the paper tests. Throws StateError where a parameter is
+  /// frozen (nn::freeze); `step` does too, for it changes those that the inner optimizer passes over.
   void use_slow_weights() {
-    if (steps() > 0) synchronize(0);
+    if (steps() == 0) return;
+    require_unfrozen();
+    synchronize(0);
   }
 
  private:
@@ -78,7 +81,12 @@ class Lookahead : public Optimizer<P> {
     require_setting(alpha >= 0 && alpha <= 1, "Lookahead", "alpha", alpha, "0 to 1");
   }
 
+  void require_unfrozen() const {
+    for (const auto& parameter : parameters()) parameter->require_unfrozen();
+  }
+
   void take_step(const StepSettings& settings) override {
+    require_unfrozen();
     if (steps() == 0) begin();
     inner_->step(settings);
     if (steps() % options_.k == 0) {

@@ -71,24 +71,24 @@ class EmaOnDemand {
   }
 
   /// Exchanges the model's values for the averages; its destructor exchanges them back. Neither
-  /// model nor EmaOnDemand may be moved or destroyed meanwhile.
+  /// model nor Ema may be moved or destroyed meanwhile, and nn::freeze refuses the model.
   class Swap {
    public:
-    Swap(EmaOnDemand& ema, nn::Members model) : ema_(ema), model_(std::move(model)) {
+    Swap(Ema& ema, nn::Members model) : ema_(ema), loan_(std::move(model)) {
       ema_.require_apart("swap_into");
-      ema_.weights_.swap_with(model_);
+      ema_.weights_.swap_with(loan_.model());
       ema_.swapped_ = true;
     }
     ~Swap() {
-      ema_.weights_.swap_with(model_);
+      ema_.weights_.swap_with(loan_.model());
       ema_.swapped_ = false;
     }
     Swap(const Swap&) = delete;
     Swap& operator=(const Swap&) = delete;
 
    private:
-    EmaOnDemand& ema_;
-    nn::Members model_;
+    Ema& ema_;
+    const Loan loan_;
   };
   [[nodiscard]] Swap swap_into(const nn::Members& model) { return Swap(*this, model); }
 

@@ -103,14 +103,14 @@ template <class P>
 class Untouched {
  public:
   Untouched(const nn::Members& model, optim::Optimizer<P>& optimizer)
-      : model_(model), weights_(model), optimizer_(optimizer) {
+      : loan_(model), weights_(model), optimizer_(optimizer) {
     optimizer.visit_state([&](const std::string&, auto tensor) {
       const auto bytes = std::as_bytes(tensor.span());
       state_.emplace_back(bytes.begin(), bytes.end());
     });
   }
   ~Untouched() {
-    weights_.copy_to(model_);
+    weights_.copy_to(loan_.model());
     std::size_t i = 0;
     optimizer_.visit_state([&](const std::string&, auto tensor) {
       std::copy(state_[i].begin(), state_[i].end(), std::as_writable_bytes(tensor.span()).data());
@@ -122,7 +122,7 @@ class Untouched {
   Untouched& operator=(const Untouched&) = delete;
 
  private:
-  nn::Members model_;
+  const Loan loan_;
   Weights weights_;
   optim::Optimizer<P>& optimizer_;
   std::vector<std::vector<std::byte>> state_;

@@ -45,16 +45,19 @@ class WeightsOnDemand {
       std::copy(from.begin(), from.end(), values(mine).data());
     });
   }
-  /// Gives the model these values.
+  /// Gives the model these values. Throws StateError, and changes nothing, if it lists others or is
+  /// frozen.
   void copy_to(const nn::Members& model) {
+    nn::require_unfrozen(model);
     nn::for_each_pair("Weights", *this, model, [](const auto& mine, auto& theirs) {
       const auto from = values(mine).span();
       std::copy(from.begin(), from.end(), values(theirs).data());
       changed(theirs);
     });
   }
-  /// Exchanges them, in place.
+  /// Exchanges them, in place; throws as `copy_to` does.
   void swap_with(const nn::Members& model) {
+    nn::require_unfrozen(model);
     nn::for_each_pair("Weights", *this, model, [](auto& mine, auto& theirs) {
       auto a = values(mine).span(), b = values(theirs).span();
       std::swap_ranges(a.begin(), a.end(), b.begin());
@@ -125,5 +128,27 @@ class WeightsOnDemand {
   std::vector<Entry> entries_;
 };
 using Weights = WeightsOnDemand<>;
+
+/// A model that has other values for a while. Frozen ones are refused, and nn::freeze refuses the
+/// model until they are back: giving them back then cannot fail.
+class Loan {
+ public:
+  explicit Loan(nn::Members model) : model_(std::move(model)) {
+    nn::require_unfrozen(model_);
+    count(1);
+  }
+  ~Loan() { count(-1); }
+  Loan(const Loan&) = delete;
+  Loan& operator=(const Loan&) = delete;
+
+  const nn::Members& model() const { return model_; }
+
+ private:
+  void count(int change) const {
+    model_.for_parameters([&](const auto&, auto& p) { p.state()->loans += change; });
+  }
+
+  nn::Members model_;
+};
 
 }  // namespace tinynet::inline TINYNET_ABI::train
