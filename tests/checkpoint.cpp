@@ -8,6 +8,8 @@
 
 #include <doctest/doctest.h>
 
+#include <tinynet/train/early_stopping.hpp>
+
 #include "messages.hpp"
 #include "small_run.hpp"
 
@@ -112,6 +114,75 @@ TEST_CASE("counts in the metadata that are none are refused") {
     CHECK(contains(message_of<DataError>([&] { run.checkpoint.load(file); }),
                    "epochs in the metadata is no count"));
   }
+}
+
+TEST_CASE("a count that is none is found before the model changes") {
+  const tests::TemporaryFolder folder;
+  const auto file = folder.path / "checkpoint.safetensors";
+  auto saved = tests::network();
+  nn::initialize(saved, 8);  // other values than those of a Run
+  Run run, untouched;
+  const auto write = [&](const std::string& name, float value) {
+    io::SafetensorsWriter writer;
+    nn::write_state(writer, saved, "model.");
+    run.optimizer.visit_state([&](const std::string& part, const auto& tensor) {
+      if (part != name) writer.add("optimizer." + part, tensor);
+    });
+    writer.add("optimizer." + name, Tensor<float>::full({}, value));
+    for (const auto* key : {"epochs", "batches", "best"}) writer.metadata(key, "0");
+    writer.write(file);
+    return message_of<DataError>([&] { run.checkpoint.load(file); });
+  };
+  CHECK(contains(write("steps", 0.5f), "element 0 of tensor 'optimizer.steps' (F32) does not fit"));
+  CHECK(same_bits(run, untouched));
+  CHECK(contains(write("updates.5.bias", -1),
+                 "[load_checkpoint] optimizer.updates.5.bias is no "
+                 "count\n  file    " +
+                     file.string() + "\n  expected  0 or more\n  came    -1"));
+  CHECK(same_bits(run, untouched));
+  CHECK(run.optimizer.steps() == 0);
+  CHECK(write("steps", 7).empty());
+  CHECK(run.optimizer.steps() == 7);
+  CHECK(!same_bits(run, untouched));
+}
+
+TEST_CASE("a frozen model, and all that belongs to its run, stay as they are") {
+  const tests::TemporaryFolder folder;
+  const auto file = folder.path / "checkpoint.safetensors";
+  Run first, second, untouched;
+  first.train(0, 1);
+  first.checkpoint.save(file, {.epochs = 1});
+  nn::freeze(second.model, {});
+  CHECK(contains(message_of<StateError>([&] { second.checkpoint.load(file); }),
+                 "[Parameter] the values of a frozen model do not change"));
+  CHECK(same_bits(second, untouched));
+  CHECK(second.optimizer.steps() == 0);
+}
+
+TEST_CASE("early stopping without a best update goes through a checkpoint") {
+  const tests::TemporaryFolder folder;
+  const auto file = folder.path / "checkpoint.safetensors";
+  Run run;
+  train::EarlyStopping stopping(run.model), other(run.model);
+  run.checkpoint.add("stopping", stopping).save(file, {});
+  Run resumed;
+  other.update(1, run.model);
+  resumed.checkpoint.add("stopping", other).load(file);
+  CHECK(other.best_update() == -1);
+
+  io::SafetensorsWriter writer;
+  const auto saved = io::Safetensors::open(file);
+  for (const auto& entry : saved.tensors()) {
+    if (entry.name == "stopping.best_update") continue;
+    writer.add(entry.name, saved.read<double>(entry.name));
+  }
+  writer.add("stopping.best_update", Tensor<std::int64_t>::full({}, -2));
+  for (const auto& [key, value] : saved.metadata()) writer.metadata(key, value);
+  writer.write(file);
+  CHECK(contains(message_of<DataError>([&] { resumed.checkpoint.load(file); }),
+                 "stopping.best_update is no count\n  file    " + file.string() +
+                     "\n  expected  -1 or more\n  came    -2"));
+  CHECK(other.best_update() == -1);
 }
 
 TEST_CASE("where the disk is full the old checkpoint stays whole") {

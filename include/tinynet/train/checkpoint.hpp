@@ -42,12 +42,15 @@ class CheckpointOnDemand {
   explicit CheckpointOnDemand(const nn::Members& model) : model_(model) {}
 
   /// Adds anything that has tensors to keep: `part.visit_state(f)` calls f(name, tensor) with views
-  /// of them, as optimizers and averages of weights do.
+  /// of them, as optimizers and averages of weights do. Those of int64 are counts: `load` refuses what
+  /// lies below 0, or below `part.lowest_count(name)` where a part has that.
   template <class Part>
   CheckpointOnDemand& add(const std::string& prefix, const Part& part) {
     parts_.push_back([prefix = prefix + ".", &part](std::vector<Entry>& entries) {
       part.visit_state([&](const std::string& name, const auto& tensor) {
-        entries.push_back({prefix + name, tensor});
+        std::int64_t lowest = 0;
+        if constexpr (requires { part.lowest_count(name); }) lowest = part.lowest_count(name);
+        entries.push_back({prefix + name, tensor, lowest});
       });
     });
     return *this;
@@ -77,7 +80,7 @@ class CheckpointOnDemand {
   }
 
   /// Reads it back. Throws StateError that lists all settings and tensors that differ, before
-  /// anything is changed; DataError where the file is damaged or is no checkpoint.
+  /// anything is changed; DataError, as early, where the file is damaged or is no checkpoint.
   Position load(const std::filesystem::path& path) const {
     const auto file = io::Safetensors::open(path);
     Position position{.notes = file.metadata()};
@@ -101,6 +104,10 @@ class CheckpointOnDemand {
       throw StateError(message.fact("file", path.string()).hint(hint));
     }
 
+    // All that can still be wrong with the file is a count; nothing was changed so far.
+    for (const auto& entry : parts) {
+      if (std::holds_alternative<Tensor<std::int64_t>>(entry.tensor)) require_counts(file, entry);
+    }
     nn::take_state(file, model_, "model.");
     for (auto& entry : parts) {
       std::visit([&](auto& tensor) { file.read(entry.name, tensor.span()); }, entry.tensor);
@@ -112,6 +119,7 @@ class CheckpointOnDemand {
   struct Entry {
     std::string name;
     std::variant<Tensor<float>, Tensor<double>, Tensor<std::int64_t>> tensor;  // views
+    std::int64_t lowest = 0;                                                   // of counts
   };
 
   /// Asked for anew each time: parts may move their tensors.
@@ -130,6 +138,17 @@ class CheckpointOnDemand {
       text += "\n    " + key.substr(key.find('.') + 1) + ": file " + before + ", now " + value;
     }
     return text;
+  }
+
+  static void require_counts(const io::Safetensors& file, const Entry& entry) {
+    const auto counts = file.read<std::int64_t>(entry.name);
+    for (const auto came : counts.span()) {
+      if (came >= entry.lowest) continue;
+      throw DataError(Message("load_checkpoint", {entry.name, " is no count"})
+                          .fact("file", file.path())
+                          .fact("expected", {entry.lowest, " or more"})
+                          .fact("came", came));
+    }
   }
 
   /// A count in the metadata, whatever a hostile file has there.

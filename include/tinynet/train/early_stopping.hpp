@@ -85,6 +85,11 @@ class EarlyStoppingOnDemand {
         [&](const std::string& name, const auto& tensor) { f("weights." + name, tensor); });
   }
 
+  /// What a checkpoint holds at least, for each of the int64 tensors.
+  static std::int64_t lowest_count(const std::string& name) {
+    return name == "best_update" ? -1 : 0;
+  }
+
  private:
   EarlyStoppingOptions options_;
   Weights weights_;
