@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <tinynet/data/loader.hpp>
+#include <tinynet/data/mix.hpp>
 #include <tinynet/nn.hpp>
 #include <tinynet/optim/lookahead.hpp>
 #include <tinynet/optim/sgd.hpp>
@@ -95,6 +96,28 @@ TEST_CASE("lr_find: an exponential sweep, a suggestion within it, and no trace")
   run.train(optimizer);
   untouched.train(reference);
   CHECK(run.values() == untouched.values());
+}
+
+TEST_CASE("lr_find of mixed images goes by their mixed labels") {
+  const data::Loader<float> loader(halves(),
+                                   {.batch_size = 16, .mix = data::MixUp{.alpha = 1}, .seed = 3});
+  const train::LrFindOptions options{.steps = 2, .loss = {.label_smoothing = 0.1}, .seed = 5};
+  Run first;
+  optim::Sgd sgd(nn::parameters(first.model), {});
+  const auto curve = train::lr_find(first.model, sgd, loader, options);
+  REQUIRE(curve.points.size() == 2);
+  Run again;
+  for (const auto& batch : loader.epoch(0)) {
+    REQUIRE(!batch.targets.empty());
+    Tape tape;
+    auto ctx = Context::training(tape, random::Key{5}.fold(0));
+    const auto logits = again.model(batch.images, ctx);
+    const double mixed = ops::cross_entropy(logits, batch.targets, options.loss, ctx).item();
+    const double by_label = ops::cross_entropy(logits, batch.labels, options.loss, ctx).item();
+    CHECK(curve.points[0].loss == mixed);
+    CHECK(std::abs(mixed - by_label) > 1e-3);
+    break;
+  }
 }
 
 TEST_CASE("lr_find refuses a frozen model") {

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include <tinynet/data/loader.hpp>
-#include <tinynet/ops/loss.hpp>
 #include <tinynet/optim/optimizer.hpp>
+#include <tinynet/train/batch.hpp>
 #include <tinynet/train/weights.hpp>
 
 /// The range test for learning rates (Smith 2017): train for some steps while the learning rate
@@ -158,8 +158,8 @@ LrCurve lr_find(Model& model, optim::Optimizer<P>& optimizer, const data::Loader
       const auto step = static_cast<std::uint64_t>(sweep.step());
       Tape tape;
       auto ctx = Context::training(tape, random::Key{options.seed}.fold(step));
-      const auto loss = ops::cross_entropy(model(Variable<T>(batch.images), ctx), batch.labels,
-                                           options.loss, ctx);
+      const auto loss =
+          cross_entropy(model(Variable<T>(batch.images), ctx), batch, options.loss, ctx);
       const double lr = sweep.lr();
       if (sweep.add(loss.item())) {
         loss.backward();
