@@ -189,6 +189,8 @@ TEST_CASE("a folder of classes becomes a data set, in the order of names") {
   folder.add("b_second/0.png", b0);
   folder.add("a_first/deep/er/1.PNG", a1);
   folder.add("a_first/0.png", a0);
+  folder.add("a_first/.thumbnails/deep/0.png", b0);
+  folder.add("a_first/deep/.hidden.png", b0);
   folder.add("a_first/notes.txt", "not an image, and not named like one");
   folder.add(".cache/x.png", a0);
   folder.add("readme.md", "beside the classes");

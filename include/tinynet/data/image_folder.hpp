@@ -22,13 +22,18 @@ struct ImageFolderOptions {
 
 namespace detail {
 
-/// The entries of a folder that `wanted` accepts, sorted; hidden ones are nobody's images.
+/// The entries of a folder that `wanted` accepts, sorted; hidden ones, and what lies in hidden folders,
+/// are nobody's images.
 template <class Iterator, class F>
 std::vector<std::filesystem::path> sorted_entries(const std::filesystem::path& folder, F wanted) {
   std::vector<std::filesystem::path> found;
   std::error_code error;
   for (Iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    if (at->path().filename().string().front() != '.' && wanted(*at)) found.push_back(at->path());
+    const bool hidden = at->path().filename().string().front() == '.';
+    if constexpr (requires { at.disable_recursion_pending(); }) {
+      if (hidden) at.disable_recursion_pending();
+    }
+    if (!hidden && wanted(*at)) found.push_back(at->path());
   }
   if (error) {
     const bool missing = error == std::errc::no_such_file_or_directory;
