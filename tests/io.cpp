@@ -376,8 +376,12 @@ TEST_CASE("hostile safetensors headers are refused with file and byte") {
   };
   const Case cases[] = {
       {little_endian(std::uint64_t{1} << 63) + "{}",
-       "the header should have 9223372036854775808 bytes, the whole file has 10", 0},
+       "the header should have 9223372036854775808 bytes, more than the 100000000 that are read",
+       0},
       {little_endian(~std::uint64_t{0}) + "{}", "should have 18446744073709551615 bytes", 0},
+      {little_endian(100'000'001) + "{}", "should have 100000001 bytes, more than the 100000000",
+       0},
+      {little_endian(100'000'000) + "{}", "100000000 bytes, the whole file has 10", 0},
       {little_endian(3) + "{}", "the header should have 3 bytes, the whole file has 10", 0},
       {little_endian(0), "[json] the text ends, expected a value", 8},
       {safetensors_bytes("no json", ""), "[json] found 'n', expected a value", 8},

@@ -30,6 +30,10 @@ struct SafetensorsEntry {
   std::size_t header_byte = 0;  // where the header describes it
 };
 
+/// What a header may have, in bytes, as in the format's own implementation: what is read from it takes
+/// many times as much memory.
+inline constexpr std::uint64_t safetensors_header_limit = 100'000'000;
+
 inline constexpr const char* safetensors_damaged =
     "the file is damaged or no safetensors file: write it again";
 
@@ -74,6 +78,10 @@ class SafetensorsHeaderOnDemand {
     if (file.size() < length_bytes) fail(file.size(), "the file ends within its first 8 bytes");
     std::uint64_t length = 0;
     std::memcpy(&length, file.data(), length_bytes);
+    if (length > safetensors_header_limit) {
+      fail(0, {"the header should have ", length, " bytes, more than the ",
+               safetensors_header_limit, " that are read"});
+    }
     if (length > file.size() - length_bytes) {
       fail(0, {"the header should have ", length, " bytes, the whole file has ", file.size()});
     }
