@@ -124,13 +124,31 @@ TEST_CASE("JSON strings hold every character") {
   }
 }
 
+TEST_CASE("JSON numbers too small for a double are zero") {
+  const auto number = [](const std::string& text) { return *io::parse_json(text).as<double>(); };
+  const std::string zeros(400, '0');
+  for (const auto& text :
+       {std::string("1e-400"), std::string("123456.789E-0400"), "0." + zeros + "1",
+        "0." + zeros + "1e+20", "1" + zeros + "e-800", std::string("1e-9223372036854775808"),
+        std::string("1e-99999999999999999999"), std::string("0e999999")}) {
+    CAPTURE(text);
+    CHECK(number(text) == 0);
+    CHECK(!std::signbit(number(text)));
+    CHECK(number("-" + text) == 0);
+    CHECK(std::signbit(number("-" + text)));
+  }
+  CHECK(number("5e-324") > 0);
+  CHECK(number("1.5e-310") == 1.5e-310);
+  CHECK(number("1" + zeros + "e-400") == 1);
+}
+
 TEST_CASE("JSON that is none is refused with the byte") {
   struct Case {
     std::string text;
     const char* what;
     int byte;
   };
-  const std::string deep(65, '['), endless(100000, '[');
+  const std::string deep(65, '['), endless(100000, '['), nines(400, '9');
   const Case cases[] = {
       {"", "the text ends, expected a value", 0},
       {"   ", "the text ends, expected a value", 3},
@@ -151,6 +169,13 @@ TEST_CASE("JSON that is none is refused with the byte") {
       {"+1", "found '+', expected a value", 0},
       {"NaN", "found 'N', expected a value", 0},
       {"1e999", "the number does not fit a double", 0},
+      {"-1e999", "the number does not fit a double", 0},
+      {"1E+0000999", "the number does not fit a double", 0},
+      {"0.001e312", "the number does not fit a double", 0},
+      {"1e9223372036854775807", "the number does not fit a double", 0},
+      {"1e99999999999999999999", "the number does not fit a double", 0},
+      {nines, "the number does not fit a double", 0},
+      {nines + "e-10", "the number does not fit a double", 0},
       {"\"abc", "the string does not end", 0},
       {"\"abc\\", "unknown escape in a string", 4},
       {"\"\\x\"", "unknown escape in a string", 1},

@@ -155,9 +155,25 @@ class JsonParser {
     if (whole && std::from_chars(first, last, integer).ec == std::errc{}) return integer;
     double real = 0;
     if (std::from_chars(first, last, real).ec != std::errc{}) {
-      fail(begin, "the number does not fit a double");
+      if (!is_tiny({first, last})) fail(begin, "the number does not fit a double");
+      real = *first == '-' ? -0.0 : 0.0;
     }
     return real;
+  }
+
+  /// Whether a number that is beyond a double's range is so small, not so large.
+  static bool is_tiny(std::string_view number) {
+    const auto mantissa = number.substr(0, number.find_first_of("eE"));
+    const auto point = mantissa.substr(0, mantissa.find('.')).size();
+    const auto first = mantissa.find_first_of("123456789");
+    std::int64_t exponent = 0;  // of ten
+    if (mantissa.size() < number.size()) {
+      auto text = number.substr(mantissa.size() + 1);
+      if (text[0] == '+') text.remove_prefix(1);
+      const auto end = text.data() + text.size();
+      if (std::from_chars(text.data(), end, exponent).ec != std::errc{}) return text[0] == '-';
+    }
+    return exponent < static_cast<std::int64_t>(first) - static_cast<std::int64_t>(point);
   }
 
   Json word(std::string_view expected, Json meaning) {
