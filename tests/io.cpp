@@ -535,6 +535,27 @@ TEST_CASE("writing replaces a file and leaves nothing beside it") {
   CHECK(files_in(folder.path) == 1);
 }
 
+TEST_CASE("writing to a symbolic link replaces the file that it leads to") {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "runs/1");
+  write_values(folder / "runs/1/x.safetensors", 1, 4);
+  fs::create_symlink("1", folder / "runs/last");                          // a folder
+  fs::create_symlink("last/x.safetensors", folder / "runs/best");         // relative
+  fs::create_symlink(folder / "runs/best", folder / "link.safetensors");  // absolute
+  write_values(folder / "link.safetensors", 2, 3);
+  CHECK(fs::is_symlink(folder / "link.safetensors"));
+  CHECK(fs::is_symlink(folder / "runs/best"));
+  CHECK(fs::is_regular_file(fs::symlink_status(folder / "runs/1/x.safetensors")));
+  CHECK(io::Safetensors::open(folder / "runs/1/x.safetensors").read<float>("x")(2) == 2);
+  CHECK(files_in(folder / "runs/1") == 1);
+  CHECK(files_in(folder.path) == 2);
+
+  fs::create_symlink("runs/1/new.safetensors", folder / "new");  // to what is not there yet
+  write_values(folder / "new", 3, 1);
+  CHECK(fs::is_symlink(folder / "new"));
+  CHECK(io::Safetensors::open(folder / "runs/1/new.safetensors").read<float>("x")(0) == 3);
+}
+
 TEST_CASE("a read-only folder: the error says so, the old file stays") {
   const TemporaryFolder folder;
   const auto path = folder / "x.safetensors";

@@ -18,13 +18,14 @@ namespace tinynet::inline TINYNET_ABI::io {
 /// A file that appears under its name whole or not at all.
 ///
 /// The bytes go to a new file in the same folder; `commit` forces them to the disk and renames.
-/// Whatever fails before, a crash included, leaves the file that had the name as it was. Every
-/// member throws DataError with the system's reason.
-template <class = void>
-class AtomicFileOnDemand {
+/// Whatever fails before, a crash included, leaves the file that had the name as it was. A symbolic
+/// link stays one, and the file that it leads to is replaced. Every member throws DataError with the
+/// system's reason.
+class AtomicFile {
  public:
-  explicit AtomicFileOnDemand(std::filesystem::path path)
-      : path_(std::move(path)), temporary_(path_.string() + ".tmp" + std::to_string(::getpid())) {
+  explicit AtomicFile(std::filesystem::path path)
+      : path_(behind_links(std::move(path))),
+        temporary_(path_.string() + ".tmp" + std::to_string(::getpid())) {
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (descriptor_ < 0) fail("cannot create the file");
   }
@@ -59,6 +60,15 @@ class AtomicFileOnDemand {
   }
 
  private:
+  /// What a symbolic link leads to, which need not exist yet; to rename to the link would replace that.
+  static std::filesystem::path behind_links(std::filesystem::path path) {
+    constexpr int most = 40;  // links in a row that Linux follows
+    std::error_code error;
+    for (int i = 0; i < most && std::filesystem::is_symlink(path, error); ++i) {
+      path = path.parent_path() / std::filesystem::read_symlink(path, error);
+    }
+    return path;
+  }
   std::filesystem::path folder() const {
     return path_.has_parent_path() ? path_.parent_path() : ".";
   }
