@@ -262,7 +262,9 @@ TEST_CASE("what they refuse") {
   };
   CHECK(muon_error({.momentum = 1}).find("[Muon] momentum") == 0);
   CHECK(muon_error({.ns_steps = 0}).find("[Muon] ns_steps") == 0);
-  CHECK(muon_error({.eps = -1}).find("[Muon] eps") == 0);
+  for (const double eps : {-1.0, 0.0}) {  // with 0 a gradient of zeros would give NaN
+    CHECK(muon_error({.eps = eps}).find("[Muon] eps is out of range\n  expected  above 0\n") == 0);
+  }
   CHECK(muon_error({.ns_coefficients = {1, 2, std::nan("")}}).find("[Muon] ns_coefficients") == 0);
   CHECK(message_of<StateError>(
             [&] { optim::MultiOptimizer(optim::Sgd(list, {.lr = 1}), optim::Muon(matrices)); }) ==

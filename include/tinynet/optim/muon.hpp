@@ -34,7 +34,7 @@ struct MuonOptions {
   double weight_decay = 0;  // decoupled: value -= lr * weight_decay * value
   std::array<double, 3> ns_coefficients = quintic;
   int ns_steps = 5;
-  double eps = 1e-7;  // added to the norm of the direction
+  double eps = 1e-7;  // added to the norm of the direction, which may be 0
   NewtonSchulzPrecision precision = NewtonSchulzPrecision::bfloat16;
   AdjustLr adjust_lr = AdjustLr::original;
   bool normalize_weights = false;  // each weight to the norm sqrt(rows), before each update
@@ -76,7 +76,7 @@ class Muon : public FlatOptimizer<P> {
     require_setting(o.momentum >= 0 && o.momentum < 1, "Muon", "momentum", o.momentum,
                     "at least 0 and below 1");
     require_setting(o.ns_steps >= 1, "Muon", "ns_steps", o.ns_steps, "1 or more");
-    require_setting(o.eps >= 0, "Muon", "eps", o.eps, "0 or more");
+    require_setting(o.eps > 0, "Muon", "eps", o.eps, "above 0");
     for (const double c : o.ns_coefficients) {
       require_setting(std::isfinite(c), "Muon", "ns_coefficients", c, "finite numbers");
     }
