@@ -13,6 +13,7 @@
 #include <tinynet/data/augment.hpp>
 #include <tinynet/io/safetensors.hpp>
 #include "augmented.hpp"
+#include "messages.hpp"
 
 using namespace tinynet;
 using namespace tinynet::tests;
@@ -186,6 +187,25 @@ TEST_CASE("quarter turns and whole pixels move pixels and change none") {
       }
     }
   }
+}
+
+TEST_CASE("a warp reaches the last pixel of an image, and refuses those that are too large") {
+  // Places are counted in float: 4093 x 4093 pixels in a frame of 2^24.
+  OwnedImage largest(4093, 4093, 1);
+  for (std::int64_t x = 0; x < 4093; ++x) {
+    largest.pixels[std::size_t(4092 * 4093 + x)] = std::uint8_t(x % 251);
+  }
+  auto image = largest.view();
+  data::warp(image, {.c = 1}, {Interpolation::nearest});  // one pixel to the left
+  for (std::int64_t x = 0; x < 4092; ++x) REQUIRE(largest.at(4092, x) == (x + 1) % 251);
+
+  OwnedImage wider(4093, 4094, 1, 9);
+  auto refused = wider.view();
+  CHECK(
+      message_of<ShapeError>([&] { data::warp(refused, {.c = 1}, {}); }) ==
+      "[warp] the image is too large\n  expected  16777216 pixels at most, with three more a side\n"
+      "  came    4093 x 4094 pixels\n  hint: resize or crop it before");
+  CHECK(wider == OwnedImage(4093, 4094, 1, 9));
 }
 
 TEST_CASE("perspective") {

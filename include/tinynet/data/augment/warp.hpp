@@ -42,7 +42,8 @@ simd::batch<float> within(const simd::batch<float>& x, std::int64_t size, Border
 
 }  // namespace detail
 
-/// Replaces the image by `mapping` of it.
+/// Replaces the image by `mapping` of it. Throws ShapeError for one that is too large for places in
+/// float, about 4096 x 4096 pixels.
 template <class = void>
 void warp(Image& image, const Mapping& mapping, const Sampling& sampling) {
   using Lanes = simd::batch<float>;
@@ -50,6 +51,13 @@ void warp(Image& image, const Mapping& mapping, const Sampling& sampling) {
   // A frame of fill, one pixel before the image and two after, so that neither clamped coordinates
   // nor their right and lower neighbours need a test.
   const auto stride = width + 3;
+  constexpr std::int64_t most = 1 << 24;  // up to here floats count in ones
+  if (height >= most || stride >= most || (height + 3) * stride > most) {
+    throw ShapeError(Message("warp", "the image is too large")
+                         .fact("expected", {most, " pixels at most, with three more a side"})
+                         .fact("came", {height, " x ", width, " pixels"})
+                         .hint("resize or crop it before"));
+  }
   Scratch scratch;
   const auto framed = scratch.take<std::int32_t>((height + 3) * stride);
   const auto fill = sampling.fill[0] | sampling.fill[1] << 8 | sampling.fill[2] << 16;
