@@ -21,9 +21,10 @@ namespace tinynet::inline TINYNET_ABI::io {
 /// Whatever fails before, a crash included, leaves the file that had the name as it was. A symbolic
 /// link stays one, and the file that it leads to is replaced. Every member throws DataError with the
 /// system's reason.
-class AtomicFile {
+template <class = void>
+class AtomicFileOnDemand {
  public:
-  explicit AtomicFile(std::filesystem::path path)
+  explicit AtomicFileOnDemand(std::filesystem::path path)
       : path_(behind_links(std::move(path))),
         temporary_(path_.string() + ".tmp" + std::to_string(::getpid())) {
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
