@@ -85,7 +85,7 @@ Dataset image_folder(const std::filesystem::path& folder, const ImageFolderOptio
   std::vector<std::int32_t> labels;
   for (const auto& class_folder : folders) {
     const auto found = detail::sorted_entries<fs::recursive_directory_iterator>(
-        class_folder, detail::is_image_file);
+        class_folder, detail::is_image_file<>);
     if (found.empty()) {
       throw DataError(Message("image_folder", "a class has no PNG or JPEG file")
                           .fact("folder", class_folder.string()));
