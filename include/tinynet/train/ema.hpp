@@ -74,7 +74,7 @@ class EmaOnDemand {
   /// model nor Ema may be moved or destroyed meanwhile, and nn::freeze refuses the model.
   class Swap {
    public:
-    Swap(Ema& ema, nn::Members model) : ema_(ema), loan_(std::move(model)) {
+    Swap(EmaOnDemand& ema, nn::Members model) : ema_(ema), loan_(std::move(model)) {
       ema_.require_apart("swap_into");
       ema_.weights_.swap_with(loan_.model());
       ema_.swapped_ = true;
@@ -87,7 +87,7 @@ class EmaOnDemand {
     Swap& operator=(const Swap&) = delete;
 
    private:
-    Ema& ema_;
+    EmaOnDemand& ema_;
     const Loan loan_;
   };
   [[nodiscard]] Swap swap_into(const nn::Members& model) { return Swap(*this, model); }
