@@ -2,6 +2,7 @@
 // parameters parted between optimizers, and optimizers that step as one.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -250,6 +251,25 @@ TEST_CASE("MultiOptimizer steps as its parts would") {
   CHECK(lookahead.steps() == 5);
 }
 
+TEST_CASE("Muon: a gradient of zeros moves nothing, whatever eps") {
+  for (const double eps : {1e-7, 1e-38}) {
+    for (const auto precision :
+         {optim::NewtonSchulzPrecision::bfloat16, optim::NewtonSchulzPrecision::full}) {
+      CAPTURE(eps);
+      Model<float> model;
+      optim::Muon<float> muon(optim::split(model.list(), optim::matrices()).matching,
+                              {.eps = eps, .precision = precision});
+      const auto before = model.values();
+      for (const auto& parameter : muon.parameters()) {
+        std::fill_n(parameter->gradient.data(), parameter->gradient.size(), 0.0f);
+        parameter->has_gradient = true;
+      }
+      muon.step();
+      CHECK(model.values() == before);
+    }
+  }
+}
+
 TEST_CASE("what they refuse") {
   Model<float> model;
   const auto list = model.list();
@@ -262,8 +282,10 @@ TEST_CASE("what they refuse") {
   };
   CHECK(muon_error({.momentum = 1}).find("[Muon] momentum") == 0);
   CHECK(muon_error({.ns_steps = 0}).find("[Muon] ns_steps") == 0);
-  for (const double eps : {-1.0, 0.0}) {  // with 0 a gradient of zeros would give NaN
-    CHECK(muon_error({.eps = eps}).find("[Muon] eps is out of range\n  expected  above 0\n") == 0);
+  for (const double eps : {-1.0, 0.0, 9e-39, std::nan("")}) {
+    CHECK(
+        muon_error({.eps = eps}).find("[Muon] eps is out of range\n  expected  1e-38 or more\n") ==
+        0);
   }
   CHECK(muon_error({.ns_coefficients = {1, 2, std::nan("")}}).find("[Muon] ns_coefficients") == 0);
   CHECK(message_of<StateError>(

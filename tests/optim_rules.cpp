@@ -41,7 +41,7 @@ optim::MuonOptions muon_options(const Case& c) {
   optim::MuonOptions o{.lr = c.number("lr"),
                        .momentum = c.number("momentum"),
                        .weight_decay = number_or(c, "weight_decay", 0),
-                       .eps = 0,
+                       .eps = 1e-30,  // lost in the norm, as the fixture's 0
                        .precision = optim::NewtonSchulzPrecision::full};
   if (c.text("optimizer") == "RecordMuon") {
     const auto& coefficients = c.setting<io::Json::Array>("coefficients");

@@ -68,8 +68,8 @@ class Lookahead : public Optimizer<P> {
   std::int64_t steps() const override { return inner_->steps(); }
   const ParameterList<P>& parameters() const override { return inner_->parameters(); }
 
-  /// Gives the model the slow weights, which the paper tests. Throws StateError where a parameter is
-  /// frozen (nn::freeze); `step` does too, for it changes those that the inner optimizer passes over.
+  /// Gives the model the slow weights, which the paper tests. Throws StateError where a parameter
+  /// is frozen (nn::freeze); `step` does too, for it changes what the inner optimizer passes over.
   void use_slow_weights() {
     if (steps() == 0) return;
     require_unfrozen();

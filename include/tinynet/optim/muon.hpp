@@ -76,7 +76,7 @@ class Muon : public FlatOptimizer<P> {
     require_setting(o.momentum >= 0 && o.momentum < 1, "Muon", "momentum", o.momentum,
                     "at least 0 and below 1");
     require_setting(o.ns_steps >= 1, "Muon", "ns_steps", o.ns_steps, "1 or more");
-    require_setting(o.eps > 0, "Muon", "eps", o.eps, "above 0");
+    require_setting(o.eps >= 1e-38, "Muon", "eps", o.eps, "1e-38 or more");  // 1 / eps in float
     for (const double c : o.ns_coefficients) {
       require_setting(std::isfinite(c), "Muon", "ns_coefficients", c, "finite numbers");
     }
