@@ -77,7 +77,7 @@ TEST_CASE("a checkpoint of another run says all that differs and changes nothing
   const optim::Sgd<float> optimizer(nn::parameters(wider), {.lr = 0.1});
   train::Checkpoint(wider)
       .add("optimizer", optimizer)
-      .add("ema", optimizer)
+      .add("other", optimizer)
       .require("batch_size", "16")
       .require("precision", "float")
       .save(file, {.epochs = 1});
@@ -88,9 +88,10 @@ TEST_CASE("a checkpoint of another run says all that differs and changes nothing
   CHECK(contains(text, "\n    batch_size: file 16, now 32\n    seed: file not said, now 1\n"));
   CHECK(!contains(text, "precision"));
   CHECK(contains(text, "\n  missing \n    optimizer.momentum_buffer.0.weight\n"));
-  CHECK(contains(text, "\n    optimizer.momentum_buffer.5.bias\n  unexpected"));
+  CHECK(contains(text, "\n    optimizer.momentum_buffer.5.bias\n    ema.updates\n"));
   CHECK(contains(text, "\n    model.extra.weight"));
-  CHECK(contains(text, "\n    ema.steps"));
+  CHECK(contains(text, "\n    ema.5.bias\n  unexpected"));
+  CHECK(contains(text, "\n    other.steps"));
   CHECK(contains(text, "model.0.weight: expected [6, 1, 3, 3], file [8, 1, 3, 3]\n"));
   CHECK(contains(text, "model.5.weight: expected [3, 6], file [3, 8]\n"));
   CHECK(contains(text, "hint: give the options that the run began with"));
@@ -129,6 +130,9 @@ TEST_CASE("a count that is none is found before the model changes") {
       if (part != name) writer.add("optimizer." + part, tensor);
     });
     writer.add("optimizer." + name, Tensor<float>::full({}, value));
+    run.ema.visit_state([&](const std::string& part, const auto& tensor) {
+      writer.add("ema." + part, tensor);
+    });
     for (const auto* key : {"epochs", "batches", "best"}) writer.metadata(key, "0");
     writer.write(file);
     return message_of<DataError>([&] { run.checkpoint.load(file); });

@@ -83,10 +83,13 @@ done
 [ "$(grep -c '"compared_with"' "$work/rows/summary.json")" = 9 ] || fail "nine runs expected"
 printf 'grids: ok\n'
 
-# CIFAR-10: files of the right size, black images, one class.
+# CIFAR-10: files of the right size, of one image and one class.
 mkdir "$work/cifar"
 printf '%s\n' airplane automobile bird cat deer dog frog horse ship truck > "$work/cifar/batches.meta.txt"
-for name in data_batch_{1,2,3,4,5} test_batch; do truncate -s 30730000 "$work/cifar/$name.bin"; done
+image=$(head -c 3072 < <(yes 'another image' | tr -d '\n'))
+for name in data_batch_{1,2,3,4,5} test_batch; do
+  { printf '\001'; head -c 30729999 < <(yes "$image" | tr '\n' '\001'); } > "$work/cifar/$name.bin"
+done
 "$programs/cifar10_depthwise" --data "$work/cifar" --out "$work/depthwise" --epochs 1 --limit-train 100 \
   --mix-up --cut-mix --ricap --shift-scale-rotate --brightness-contrast --hue-saturation --coarse-dropout \
   --no-crop --no-flip > "$work/log" 2>&1 || { cat "$work/log"; fail "cifar10_depthwise ended with an error"; }
