@@ -55,8 +55,7 @@ void adjust_saturation(Image& image, float factor) {
 }
 
 /// Replaces each pixel by its grey level in all three channels (PyTorch's RandomGrayscale).
-template <class = void>
-void grayscale(Image& image) {
+inline void grayscale(Image& image) {
   require_grey_or_rgb("grayscale", image);
   if (image.channels == 1) return;
   map_colours(image, [](auto& red, auto& green, auto& blue) {

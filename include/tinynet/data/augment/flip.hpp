@@ -8,8 +8,7 @@
 namespace tinynet::inline TINYNET_ABI::data {
 
 /// Mirrors the image left to right.
-template <class = void>
-void horizontal_flip(Image& image) {
+inline void horizontal_flip(Image& image) {
   for (std::int64_t y = 0; y < image.height; ++y) {
     auto *left = image.row(y), *right = image.row(y + 1) - image.channels;
     for (; left < right; left += image.channels, right -= image.channels) {
@@ -19,8 +18,7 @@ void horizontal_flip(Image& image) {
 }
 
 /// Mirrors the image top to bottom.
-template <class = void>
-void vertical_flip(Image& image) {
+inline void vertical_flip(Image& image) {
   for (std::int64_t y = 0; y < image.height / 2; ++y) {
     std::swap_ranges(image.row(y), image.row(y + 1), image.row(image.height - 1 - y));
   }

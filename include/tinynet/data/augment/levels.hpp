@@ -11,8 +11,7 @@
 /// of the same names.
 namespace tinynet::inline TINYNET_ABI::data {
 
-template <class = void>
-void invert(Image& image) {
+inline void invert(Image& image) {
   for (auto& level : image.pixels) level = static_cast<std::uint8_t>(255 - level);
 }
 
@@ -31,8 +30,7 @@ void posterize(Image& image, int bits) {
 }
 
 /// Stretches each channel so that its darkest level becomes 0 and its lightest 255.
-template <class = void>
-void autocontrast(Image& image) {
+inline void autocontrast(Image& image) {
   for (std::int64_t c = 0; c < image.channels; ++c) {
     int low = 255, high = 0;
     for (auto i = c; i < std::ssize(image.pixels); i += image.channels) {
@@ -47,8 +45,7 @@ void autocontrast(Image& image) {
 }
 
 /// Spreads the levels of each channel so that all occur about equally often, in Pillow's steps.
-template <class = void>
-void equalize(Image& image) {
+inline void equalize(Image& image) {
   for (std::int64_t c = 0; c < image.channels; ++c) {
     std::array<std::int64_t, 256> count{};
     std::uint8_t lightest = 0;
