@@ -96,7 +96,7 @@ def row(name, runs):
     seconds = statistics.mean(run["train_seconds"] for run in runs)
     memory = max(run.get("peak_resident_bytes", run["peak_memory_bytes"]) for run in runs)
     interval = f"{100 * first['test_accuracy_low']:.2f} to {100 * first['test_accuracy_high']:.2f}"
-    command = re.sub(r"^\S*/", "", re.sub(OWN, "", first["command"]))
+    command = first["command"].removeprefix("./")
     latency = f"{first['latency_ms']['p50']:.2f}" if "latency_ms" in first else ""
     macs = f"{first['macs'] / 1e6:.1f}" if "macs" in first else ""
     worst = first.get("worst_class")

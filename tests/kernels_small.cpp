@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include <tinynet/core/random.hpp>
@@ -40,8 +41,8 @@ std::vector<T> values(int64_t n, std::uint64_t seed, double scale = 1, double sh
   std::vector<T> x(static_cast<std::size_t>(n));
   for (int64_t i = 0; i < n; ++i) {
     const auto bits = random::mix(seed << 32 ^ static_cast<std::uint64_t>(i));
-    const double sum = double((bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) +
-                              (bits >> 48));
+    const double sum =
+        double((bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48));
     x[i] = static_cast<T>(static_cast<float>(shift + scale * std::sqrt(3) * (sum * 0x1p-16 - 2)));
   }
   return x;
@@ -319,12 +320,26 @@ TEST_CASE_TEMPLATE("batch norm", T, EVERY_TYPE) {
         };
         std::vector<P> parameters;
         check<T>([&] { return backward(parameters); }, 16, 200);
-        check<P>([&] { return backward(parameters), parameters; }, 
-                 sum_roundings<T>(rows), 10 * std::sqrt(double(rows)));
+        check<P>([&] { return backward(parameters), parameters; }, sum_roundings<T>(rows),
+                 10 * std::sqrt(double(rows)));
       }
     }
   });
 }
+
+namespace {
+
+/// Mean and biased variance of a channel, in double.
+std::pair<double, double> moments(const std::vector<float>& x, int64_t c, int64_t channel) {
+  const auto rows = std::ssize(x) / c;
+  double m = 0, v = 0;
+  for (int64_t row = 0; row < rows; ++row) m += x[row * c + channel] / double(rows);
+  for (int64_t row = 0; row < rows; ++row)
+    v += std::pow(x[row * c + channel] - m, 2) / double(rows);
+  return {m, v};
+}
+
+}  // namespace
 
 TEST_CASE("batch norm statistics survive a mean far from zero") {
   const int64_t c = 33, rows = 4000;
@@ -334,9 +349,7 @@ TEST_CASE("batch norm statistics survive a mean far from zero") {
     std::vector<float> mean(c), variance(c);
     kernels::batch_norm_statistics<float>(mean, variance, x, c);
     for (int64_t ch = 0; ch < c; ++ch) {
-      double m = 0, v = 0;
-      for (int64_t row = 0; row < rows; ++row) m += x[row * c + ch] / double(rows);
-      for (int64_t row = 0; row < rows; ++row) v += std::pow(x[row * c + ch] - m, 2) / double(rows);
+      const auto [m, v] = moments(x, c, ch);
       CHECK(std::abs(mean[ch] - m) < 1e-3);
       CHECK(std::abs(variance[ch] / v - 1) < 1e-5);
     }
@@ -352,9 +365,7 @@ TEST_CASE("batch norm statistics survive rows that lie elsewhere than those befo
   std::vector<float> mean(c), variance(c);
   kernels::batch_norm_statistics<float>(mean, variance, x, c);
   for (int64_t ch = 0; ch < c; ++ch) {
-    double m = 0, v = 0;
-    for (int64_t row = 0; row < rows; ++row) m += x[row * c + ch] / double(rows);
-    for (int64_t row = 0; row < rows; ++row) v += std::pow(x[row * c + ch] - m, 2) / double(rows);
+    const auto [m, v] = moments(x, c, ch);
     CHECK(std::abs(mean[ch] / m - 1) < 1e-6);
     CHECK(std::abs(variance[ch] / v - 1) < 1e-5);
   }
@@ -369,10 +380,15 @@ void for_pool_shapes(const F& f) {
   };
   const auto shape = [&](int64_t n, int64_t h, int64_t w, int64_t c, Window v) {
     if (h + 2 * v.padding < v.kernel || w + 2 * v.padding < v.kernel) return;
-    f(kernels::Pool2dGeometry{.n = n, .h = h, .w = w, .c = c,
+    f(kernels::Pool2dGeometry{.n = n,
+                              .h = h,
+                              .w = w,
+                              .c = c,
                               .oh = (h + 2 * v.padding - v.kernel) / v.stride + 1,
                               .ow = (w + 2 * v.padding - v.kernel) / v.stride + 1,
-                              .kernel = v.kernel, .stride = v.stride, .padding = v.padding});
+                              .kernel = v.kernel,
+                              .stride = v.stride,
+                              .padding = v.padding});
   };
   for (const Window v : {Window{2, 2, 0}, {3, 2, 1}, {3, 1, 1}, {2, 1, 0}, {2, 3, 1}, {5, 2, 2}}) {
     for (const auto c : channels) shape(2, 7, 5, c, v);
@@ -397,8 +413,7 @@ TEST_CASE_TEMPLATE("pooling", T, EVERY_TYPE) {
     std::vector<std::uint16_t> argmax(outputs, 0xffff), expected(outputs, 0xffff);
     const auto forward = [&](std::vector<std::uint16_t>* taps) {
       auto y = destination<T>(outputs);
-      kernels::max_pool2d_forward<T>(
-          y, taps ? std::span(*taps) : std::span<std::uint16_t>(), x, g);
+      kernels::max_pool2d_forward<T>(y, taps ? std::span(*taps) : std::span<std::uint16_t>(), x, g);
       return y;
     };
     check<T>([&] { return forward(&argmax); }, 0, 0);
@@ -436,7 +451,7 @@ TEST_CASE_TEMPLATE("pooling", T, EVERY_TYPE) {
 
 TEST_CASE_TEMPLATE("max pooling of NaN and infinities", T, EVERY_TYPE) {
   const kernels::Pool2dGeometry g{.n = 1, .h = 2, .w = 6, .c = 1, .oh = 1, .ow = 3};
-  const std::vector<T> x = {T(1.f),   T(NAN),       T(-INFINITY), T(-INFINITY), T(2.f), T(INFINITY),
+  const std::vector<T> x = {T(1.f), T(NAN), T(-INFINITY), T(-INFINITY), T(2.f), T(INFINITY),
                             T(NAN), T(3.f), T(-INFINITY), T(-INFINITY), T(2.f), T(2.f)};
   for (const auto path : {kernels::Path::reference, kernels::Path::simd}) {
     const kernels::ScopedPathLimit limit(path);
@@ -581,8 +596,11 @@ TEST_CASE_TEMPLATE("optimizer updates: versions agree", P, float, double) {
             [&] {
               auto w = start, buffer = first ? destination<P>(size) : m;
               kernels::sgd_update<P>(w, gradient, buffer,
-                                     {.lr = 0.1, .momentum = 0.9, .dampening = nesterov ? 0 : 0.2,
-                                      .weight_decay = 0.01, .nesterov = nesterov,
+                                     {.lr = 0.1,
+                                      .momentum = 0.9,
+                                      .dampening = nesterov ? 0 : 0.2,
+                                      .weight_decay = 0.01,
+                                      .nesterov = nesterov,
                                       .first_step = first});
               return joined(w, buffer);
             },
@@ -680,7 +698,10 @@ TEST_CASE("optimizer updates follow PyTorch's formulas") {
   for (int step = 1; step <= 5; ++step) {
     const double g = 0.3 * step - 0.5;
     kernels::sgd_update<double>(w, std::vector{g}, buffer,
-                                {.lr = 0.1, .momentum = 0.9, .weight_decay = 0.01, .nesterov = true,
+                                {.lr = 0.1,
+                                 .momentum = 0.9,
+                                 .weight_decay = 0.01,
+                                 .nesterov = true,
                                  .first_step = step == 1});
     double d = g + 0.01 * pw;
     pb = step == 1 ? d : pb * 0.9 + d;

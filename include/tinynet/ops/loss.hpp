@@ -41,44 +41,24 @@ struct CrossEntropyTargets {
                    const void* targets, std::int64_t k, A scale, A smoothing);
 };
 
-template <Scalar T>
-CrossEntropyTargets<T> cross_entropy_targets(const Tensor<std::int32_t>& labels) {
+/// Of labels, one a row, or of a share for each class.
+template <Scalar T, class Given>
+CrossEntropyTargets<T> cross_entropy_targets(const Tensor<Given>& given) {
   using A = accumulate_t<T>;
-  using Span = std::span<const std::int32_t>;
-  using Label = const std::int32_t*;
-  return {labels.buffer(), labels.data(),
+  using Targets = std::span<const Given>;
+  constexpr bool labels = std::is_same_v<Given, std::int32_t>;
+  return {given.buffer(), given.data(),
           [](std::span<A> losses, std::span<A> probabilities, std::span<const T> logits,
              const void* targets, std::int64_t k, A smoothing) {
-            kernels::cross_entropy_forward<T>(losses, probabilities, logits,
-                                              Span(static_cast<Label>(targets), losses.size()), k,
-                                              smoothing);
+            const Targets to(static_cast<const Given*>(targets),
+                             labels ? losses.size() : logits.size());
+            kernels::cross_entropy_forward<T>(losses, probabilities, logits, to, k, smoothing);
           },
           [](std::span<T> dx, Store store, std::span<const A> probabilities, const void* targets,
              std::int64_t k, A scale, A smoothing) {
             const auto rows = dx.size() / static_cast<std::size_t>(k);
-            kernels::cross_entropy_backward<T>(dx, store, probabilities,
-                                               Span(static_cast<Label>(targets), rows), k, scale,
-                                               smoothing);
-          }};
-}
-
-template <Scalar T>
-CrossEntropyTargets<T> cross_entropy_targets(const Tensor<param_t<T>>& targets) {
-  using A = accumulate_t<T>;
-  using Span = std::span<const param_t<T>>;
-  using Share = const param_t<T>*;
-  return {targets.buffer(), targets.data(),
-          [](std::span<A> losses, std::span<A> probabilities, std::span<const T> logits,
-             const void* given, std::int64_t k, A smoothing) {
-            kernels::cross_entropy_forward<T>(losses, probabilities, logits,
-                                              Span(static_cast<Share>(given), logits.size()), k,
-                                              smoothing);
-          },
-          [](std::span<T> dx, Store store, std::span<const A> probabilities, const void* given,
-             std::int64_t k, A scale, A smoothing) {
-            kernels::cross_entropy_backward<T>(dx, store, probabilities,
-                                               Span(static_cast<Share>(given), dx.size()), k, scale,
-                                               smoothing);
+            const Targets to(static_cast<const Given*>(targets), labels ? rows : dx.size());
+            kernels::cross_entropy_backward<T>(dx, store, probabilities, to, k, scale, smoothing);
           }};
 }
 
