@@ -329,7 +329,7 @@ TEST_CASE("exp of registers") {
     } else if (exact < double{std::numeric_limits<float>::min()}) {
       CHECK(out[0] >= 0);  // subnormal results may be zero
       CHECK(double{out[0]} <= double{std::numeric_limits<float>::min()});
-    } else if (std::isinf(nearest)) {
+    } else if (std::isinf(nearest) || (width < 16 && x > 88.3762f)) {  // xsimd's limit of exp
       CHECK(out[0] == infinity);
     } else {
       CAPTURE(x);

@@ -72,6 +72,7 @@ inline __m512 exp(__m512 x) {
 #endif
 
 // clang-format off
+/// exp(x). Registers of less than 512 bits: infinity from 88.3763 on, where std::exp has it from 88.7229.
 template <class X> X exp(const X& x) {
   if constexpr (is_scalar<X>) return std::exp(x);
 #if defined(__AVX512F__)
