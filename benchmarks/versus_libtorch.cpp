@@ -1,5 +1,5 @@
-// Training steps of tinynet and of libtorch (forward, loss, backward, update), and forward passes
-// of one image, in turn in one run on the same number of threads, each side in its fastest setting.
+// Training steps of tinynet and of libtorch (forward, loss, backward, update), and forward passes,
+// in turn in one run on the same number of threads, each side in its fastest setting.
 // Run: ./versus_libtorch [--only TEXT] [--precision best|fp32|bf16] [--threads N] [--pairs N]
 //                        [--profile] [--json FILE]
 #include <algorithm>
@@ -44,6 +44,7 @@ const std::vector<Row> rows = {
     {"toy CNN, batch 4, fp32", {Network::toy, 4}, "fp32"},
     {"airbench94, batch 1000", {Network::airbench94, 1000}},
     {"V7, forward, batch 1", {Network::v7, 1, false}},
+    {"V7, forward, batch 256", {Network::v7, 256, false}},
     {"depthwise, forward, batch 1", {Network::depthwise, 1, false}},
 };
 

@@ -10,6 +10,7 @@ struct FashionMnist {
   double lr = 0.1, weight_decay = 5e-4, label_smoothing = 0.1, clip = 0, ema = 0;
   std::string schedule = "one_cycle";
   std::int64_t patience = 0;
+  data::RandomErasing erasing = {};
   bool flip = true, crop = true, erase = true, rand_augment = false, cut_mix = false, tta = false;
 
   std::vector<Option> options() {
@@ -37,7 +38,7 @@ struct FashionMnist {
     if (rand_augment) transforms.push_back(data::RandAugment{.magnitude_std = 0.5f});
     if (flip) transforms.push_back(data::AlternatingFlip{.seed = seed});
     if (crop) transforms.push_back(data::RandomCrop{.padding = 2});
-    if (erase) transforms.push_back(data::RandomErasing{});
+    if (erase) transforms.push_back(erasing);
     return data::compose(std::move(transforms));
   }
 

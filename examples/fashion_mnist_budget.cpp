@@ -3,7 +3,7 @@
 // Run: ./fashion_mnist_budget --network resnet14_like --epochs 15
 //      ./fashion_mnist_budget --network toy --epochs 10 --no-erase
 //      ./fashion_mnist_budget --network toy --batch-sizes 32,128,512      one table
-#include "fashion_mnist.hpp"
+#include "seair.hpp"
 
 using namespace tinynet;
 using examples::Program;
@@ -11,6 +11,10 @@ using examples::Program;
 template <Scalar T>
 int train_within(const Program& program, const examples::FashionMnist& options,
                  const std::string& network, const examples::Goals& goals) {
+  if (network == "seair_compact") {
+    return examples::train_seair<T>(program, options, examples::networks::seair_compact(), goals)
+        .status;
+  }
   auto recipe = options.recipe(program);
   recipe.goals = goals;
   const data::Dataset& train_set = recipe.train_set;
@@ -33,7 +37,7 @@ int main(int argc, char** argv) {
                  "what is trained",
                  &network,
                  {"toy", "structure2", "structure4", "resnet12", "resnet14", "resnet14_like",
-                  "resnet14_like_se", "resnet18"}});
+                  "resnet14_like_se", "resnet18", "seair_compact"}});
   own.push_back({"goal-accuracy", "a fraction", &goals.accuracy, {}, 0, 1});
   own.push_back({"goal-megabytes", "of stored parameters", &goals.megabytes});
   own.push_back({"goal-milliseconds", "for one image", &goals.milliseconds});

@@ -3,37 +3,20 @@
 //      ./fashion_mnist_v7 --network v5 --epochs 10 --batch-size 128
 //      ./fashion_mnist_v7 --network v6 --epochs 25 --batch-size 128 --cut-mix
 //      ./fashion_mnist_v7 --network seair_medium --batch-size 500 --precision bfloat16 --tta
-#include "airbench.hpp"
-#include "fashion_mnist.hpp"
+#include "seair.hpp"
 
 using namespace tinynet;
 using examples::Program;
 
-/// Airbench with gates: whitened images, Muon, a triangle of learning rates (--lr and --weight-decay
-/// are those of the other networks).
-template <Scalar T>
-examples::Trained train_seair(const Program& program, const examples::FashionMnist& options,
-                              const models::AirbenchOptions& network) {
-  auto recipe = options.recipe(program);
-  const examples::AirbenchRates rates{
-      .muon_lr = 0.1, .weight_decay = 0.75, .shift_weight_decay = 0.01172, .gates = true};
-  recipe.schedule = [lr = rates.muon_lr](std::int64_t steps) {
-    return optim::piecewise_linear(
-        {{0, 0.2 * lr}, {std::max<std::int64_t>(steps / 10, 1), lr}, {steps + 1, 0}});
-  };
-  models::Airbench<T> model(network);
-  nn::initialize(model, program.seed);
-  examples::set_whitening(model, recipe.train_set, recipe.loading.normalize);
-  auto optimizer = examples::airbench_optimizer(model, program.batch_size, rates);
-  return examples::train_and_test<float>(program, model, optimizer, recipe);  // images in float
-}
-
 template <Scalar T>
 examples::Trained train_one(const Program& program, const examples::FashionMnist& options,
                             const std::string& network) {
-  if (network == "seair_small") return train_seair<T>(program, options, models::seair_small());
-  if (network == "seair_medium") return train_seair<T>(program, options, models::seair_medium());
-  if (network == "seair_large") return train_seair<T>(program, options, models::seair_large());
+  const auto seair = [&](const models::AirbenchOptions& size) {
+    return examples::train_seair<T>(program, options, size);
+  };
+  if (network == "seair_small") return seair(models::seair_small());
+  if (network == "seair_medium") return seair(models::seair_medium());
+  if (network == "seair_large") return seair(models::seair_large());
   return examples::with_network<T>(network, [&](auto& model) {
     nn::initialize(model, program.seed);
     auto optimizer = options.optimizer(model);

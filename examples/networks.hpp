@@ -50,6 +50,9 @@ inline models::ResNetOptions v7() {
   return {.channels = 1, .blocks = {2, 3, 3, 2}, .squeeze_excite = 16};
 }
 
+/// 2,211,806: SEAir in less than 10 MB.
+inline models::AirbenchOptions seair_compact() { return models::seair({64, 160, 256}); }
+
 /// 25,034, ours.
 inline models::CnnOptions small() { return {.widths = {8, 16, 32}, .hidden = 64}; }
 /// 98,442, ours.

@@ -22,6 +22,7 @@ ROWS = {
     "v6": ("V6", 94.39, "measured, best epoch by the test images"),
     "v7": ("V7", 96.0, "target"),
     "seair_small": ("SEAir-S", 0, ""),
+    "seair_compact": ("SEAir, less than 10 MB", 95.0, "target"),
     "seair_medium": ("SEAir-M", 0, ""),
     "seair_large": ("SEAir-L", 0, ""),
     "ensemble": ("ensemble", 97.0, "claim"),

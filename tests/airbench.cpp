@@ -113,6 +113,7 @@ TEST_CASE("sizes of the originals") {
   SUBCASE("95") { check(models::airbench95(), 4'606'520, 1792, 301'560'864); }
   SUBCASE("96") { check(models::airbench96(), 9'918'776, 3072, 451'967'264); }
   SUBCASE("SEAir small") { check(models::seair_small(), 2'508'352, 1536, 115'801'600); }
+  SUBCASE("SEAir compact") { check(models::seair({64, 160, 256}), 2'211'806, 1440, 98'640'000); }
   SUBCASE("SEAir medium") { check(models::seair_medium(), 7'759'576, 2688, 303'029'248); }
   SUBCASE("SEAir large") { check(models::seair_large(), 9'982'560, 3072, 433'095'680); }
 }
