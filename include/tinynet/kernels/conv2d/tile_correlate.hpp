@@ -4,6 +4,7 @@
 #include <tinynet/kernels/conv2d/amx_quad.hpp>
 #include <tinynet/kernels/conv2d/tile_pack.hpp>
 #include <tinynet/kernels/conv2d/tile_weights.hpp>
+#include <tinynet/kernels/conv2d/tile_write.hpp>
 #include <tinynet/kernels/gemm/avx512_product.hpp>
 
 #ifdef TINYNET_TILES
@@ -15,102 +16,6 @@
 /// 64 output channels; rows that the next strip reads again stay where they are. From there on every
 /// tile is 1 KB in one piece.
 namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles {
-
-/// Where the outputs of a lane begin, and how many of its rows and columns lie in the image.
-struct LaneOutput {
-  std::int64_t origin = 0;
-  std::int64_t rows = 0, cols = 0;
-};
-
-/// Where the results of a unit go.
-struct Destination {
-  std::byte* data;
-  Store store;
-  std::int64_t height = 0, width = 0, channels = 0;  // of the output tensor
-  /// Writes the sums of `width` outputs of a row, from (row, col) on, of `count` lanes.
-  void (*write)(const Destination&, const float* sums, const LaneOutput*, std::int64_t count,
-                std::int64_t row, std::int64_t col, std::int64_t width);
-  const float* bias = nullptr;        // of the first channel of a unit, or null
-  const float* center = nullptr;      // the same, of the moments
-  double* moments = nullptr;          // [2, channels], or null
-  std::int64_t first = 0, count = 0;  // channels of a unit
-};
-
-inline void find_outputs(LaneOutput (&outputs)[Lanes::most], const Destination& to,
-                         const Lanes& lanes, std::int64_t block) {
-  for (std::int64_t i = 0; i < lanes.in_block(block); ++i) {
-    const auto place = lanes.place(block * lanes.block + i);
-    const auto row = place.row_part * lanes.rows.outputs;
-    const auto col = place.col_part * lanes.cols.outputs;
-    outputs[i] = {((place.image * to.height + row) * to.width + col) * to.channels, to.height - row,
-                  to.width - col};
-  }
-}
-
-/// Adds the outputs of a quad to the moments of their channels, before they are rounded: after it would
-/// take twice the time.
-TINYNET_TARGET_BF16 inline void add_quad_moments(const Destination& to, const float* sums,
-                                                 const LaneOutput* outputs, std::int64_t count,
-                                                 std::int64_t row, std::int64_t col,
-                                                 std::int64_t width) {
-  for (std::int64_t c = 0; c < to.count; c += 32) {
-    const auto mask = chunk_mask(to.count, c);
-    const auto zero = _mm512_setzero_ps();
-    Rest<float> bias{zero, zero}, center{zero, zero}, first{zero, zero}, second{zero, zero};
-    if (to.bias) load_rest(bias, to.bias + c, mask);
-    if (to.center) load_rest(center, to.center + c, mask);
-    center.low = _mm512_sub_ps(center.low, bias.low);
-    center.high = _mm512_sub_ps(center.high, bias.high);
-    for (std::int64_t i = 0; i < count; ++i) {
-      if (row >= outputs[i].rows) continue;
-      const auto end = std::min(width, outputs[i].cols - col);
-      for (std::int64_t x = 0; x < end; ++x) {
-        const float* from = sums + x * quad_sums + i * quad_width + c;
-        const auto low = _mm512_sub_ps(_mm512_load_ps(from), center.low);
-        const auto high = _mm512_sub_ps(_mm512_load_ps(from + 16), center.high);
-        first.low = _mm512_add_ps(first.low, low);
-        first.high = _mm512_add_ps(first.high, high);
-        second.low = _mm512_fmadd_ps(low, low, second.low);
-        second.high = _mm512_fmadd_ps(high, high, second.high);
-      }
-    }
-    float values[2][32];
-    _mm512_storeu_ps(values[0], first.low);
-    _mm512_storeu_ps(values[0] + 16, first.high);
-    _mm512_storeu_ps(values[1], second.low);
-    _mm512_storeu_ps(values[1] + 16, second.high);
-    for (std::int64_t i = 0; i < std::min<std::int64_t>(to.count - c, 32); ++i) {
-      to.moments[to.first + c + i] += double{values[0][i]};
-      to.moments[to.channels + to.first + c + i] += double{values[1][i]};
-    }
-  }
-}
-
-template <Scalar T>
-TINYNET_TARGET_BF16 void write_quad(const Destination& to, const float* sums,
-                                    const LaneOutput* outputs, std::int64_t count, std::int64_t row,
-                                    std::int64_t col, std::int64_t width) {
-  T* pixel = reinterpret_cast<T*>(to.data) + (row * to.width + col) * to.channels + to.first;
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (row >= outputs[i].rows) continue;  // the last part of an image may be smaller
-    const auto end = std::min(width, outputs[i].cols - col);
-    for (std::int64_t x = 0; x < end; ++x) {
-      for (std::int64_t c = 0; c < to.count; c += 32) {
-        const auto mask = chunk_mask(to.count, c);
-        const float* from = sums + x * quad_sums + i * quad_width + c;
-        auto low = _mm512_load_ps(from), high = _mm512_load_ps(from + 16);
-        if (to.bias) {
-          Rest<float> bias;
-          load_rest(bias, to.bias + c, mask);
-          low = _mm512_add_ps(low, bias.low);
-          high = _mm512_add_ps(high, bias.high);
-        }
-        store_sums(pixel + outputs[i].origin + x * to.channels + c, low, high, to.store, mask);
-      }
-    }
-  }
-  if (to.moments) add_quad_moments(to, sums, outputs, count, row, col, width);
-}
 
 /// Output channels that dot products sum in turn: weights of more would not fit L2 beside a strip.
 inline constexpr std::int64_t dot_width = 32;

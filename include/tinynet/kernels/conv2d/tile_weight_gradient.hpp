@@ -3,6 +3,7 @@
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/core/scratch.hpp>
 #include <tinynet/kernels/conv2d/tile_pack.hpp>
+#include <tinynet/kernels/gemm/amx_product.hpp>
 #include <tinynet/kernels/gemm/avx512_product.hpp>
 
 #ifdef TINYNET_TILES

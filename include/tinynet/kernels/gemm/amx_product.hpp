@@ -1,16 +1,11 @@
 #pragma once
 
 #include <tinynet/core/tiles.hpp>
-#include <tinynet/core/types.hpp>
+#include <tinynet/kernels/gemm/tile_steps.hpp>
 
 #ifdef TINYNET_TILES
 
 namespace tinynet::inline TINYNET_ABI::tiles {
-
-/// One step of a sum: where the tiles of both operands begin, in elements from a base.
-struct Step {
-  std::int64_t a = 0, b = 0;
-};
 
 /// sums[16 * Rows][16 * Cols] = or += sum over steps, and over `chunks` of 32 in each, of a * b. At a
 /// step the operands' tiles follow each other: Rows of them for each chunk of a, Cols for each of b.
@@ -59,9 +54,6 @@ TINYNET_TARGET_AMX void sum_steps(float* sums, const bfloat16* a, const bfloat16
   if constexpr (Rows == 2 && Cols == 2) _tile_stored(3, sums + below + right, row_bytes);
   finish_stores();
 }
-
-using SumSteps = void (*)(float*, const bfloat16*, const bfloat16*, const Step*, std::int64_t,
-                          std::int64_t, bool);
 
 /// The version for one or two tiles along each side.
 inline SumSteps sum_steps_of(std::int64_t rows, std::int64_t cols) {

@@ -4,7 +4,8 @@
 #include <cstring>
 
 #include <tinynet/core/intrinsics.hpp>
-#include <tinynet/kernels/gemm/amx_product.hpp>
+#include <tinynet/core/tiles.hpp>
+#include <tinynet/kernels/gemm/tile_steps.hpp>
 
 #ifdef TINYNET_TILES
 

@@ -2,6 +2,7 @@
 
 #include <tinynet/core/cpu.hpp>
 #include <tinynet/core/tiles.hpp>
+#include <tinynet/kernels/gemm/amx_product.hpp>
 #include <tinynet/kernels/gemm/avx512_product.hpp>
 #include <tinynet/kernels/gemm/blocked.hpp>
 #include <tinynet/kernels/gemm/tile_pack.hpp>
