@@ -6,6 +6,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <tinynet/train/profile.hpp>
+
 #include "../benchmarks/peaks.hpp"
 
 namespace tinynet::examples {
@@ -168,7 +170,7 @@ void prepare_output(const std::filesystem::path& folder) {
   std::filesystem::remove(probe);
 }
 
-train::Profile make_profile(const Program& program) {
+std::unique_ptr<train::StepObserver> make_profile(const Program& program) {
   train::ProfileOptions options{.enabled = program.profile};
   if (program.profile) {
     const auto& peaks = benchmarks::peaks();
@@ -176,10 +178,11 @@ train::Profile make_profile(const Program& program) {
                      .half_operations = peaks.half_operations(),
                      .bytes = peaks.copy_bytes};
   }
-  return train::Profile(options);
+  return std::make_unique<train::Profile>(options);
 }
 
-void show_profile(const Program& program, const train::Profile& profile) {
+void show_profile(const Program& program, const train::StepObserver& watch) {
+  const auto& profile = static_cast<const train::Profile&>(watch);
   if (!profile.enabled()) return;
   const auto trace = program.out / "trace.json";
   std::printf("%s%s", to_string(profile).c_str(), memory_report().c_str());

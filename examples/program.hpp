@@ -1,13 +1,14 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include <tinynet/tinynet.hpp>
-#include <tinynet/train/profile.hpp>
+#include <tinynet/train/step_observer.hpp>
 
 /// What the example programs share: options and the folders of data and results. What needs large headers of others stands in program.cpp and is compiled once for all of them.
 namespace tinynet::examples {
@@ -67,11 +68,11 @@ struct Program {
 /// training end in a file that cannot be written.
 void prepare_output(const std::filesystem::path& folder);
 
-/// The watch over the steps of a run, with floors by the peaks of this machine, which it measures
-/// first: a second. Does nothing without --profile.
-train::Profile make_profile(const Program& program);
+/// The watch over the steps of a run, a train::Profile, with floors by the peaks of this machine, which
+/// it measures first: a second. Does nothing without --profile.
+std::unique_ptr<train::StepObserver> make_profile(const Program& program);
 
 /// Prints the table and the use of memory, and writes trace.json into the folder for results, where --profile asks for it.
-void show_profile(const Program& program, const train::Profile& profile);
+void show_profile(const Program& program, const train::StepObserver& profile);
 
 }  // namespace tinynet::examples

@@ -31,33 +31,30 @@ int quickstart(const Program& program) {
   optim::GradScaler scaler({.enabled = program.precision == "float16"});
   train::Checkpoint checkpoint(model);
   checkpoint.add("optimizer", optimizer).add("scaler", scaler);
-  for (const auto& [setting, value] : program.settings()) checkpoint.require(setting, value);
-  train::Position at;
-  if (program.resume) at = checkpoint.load(program.checkpoint());
-  train::History history = examples::parse_history(at.notes["history"]);
+  auto [at, history, unfinished] = examples::resume(program, checkpoint);
   train::Progress progress(program.epochs, batches.batches());
-  auto profile = examples::make_profile(program);
+  const auto profile = examples::make_profile(program);
   for (std::int64_t epoch = at.epochs; epoch < program.epochs; ++epoch) {
     train::Mean loss_mean;
     train::Accuracy accuracy;
     progress.begin(epoch);
-    profile.restart();
+    profile->restart();
     for (const auto& batch : batches.epoch(epoch)) {
-      profile.lap("load");
+      profile->lap("load");
       Tape tape;
       auto ctx = Context::training(tape, key.fold(static_cast<std::uint64_t>(optimizer.steps())));
-      ctx.observer = profile.observer();
+      ctx.observer = profile->observer();
       const auto logits = model(batch.images, ctx);
       const auto loss = ops::cross_entropy(logits, batch.labels, {.label_smoothing = 0.05}, ctx);
       scaler.backward(loss);
       scaler.unscale(optimizer);
       scaler.step(optimizer, schedule(optimizer.steps()));
-      profile.lap("update");
+      profile->lap("update");
 
       loss_mean.add(loss.item(), static_cast<double>(batch.size()));
       accuracy.add(train::count_correct(logits, batch.labels), batch.size());
       progress.step({{"loss", loss_mean.value()}, {"acc", accuracy.value()}});
-      profile.end_step();
+      profile->end_step();
     }
     progress.finish({{"loss", loss_mean.value()}, {"acc", accuracy.value()}});
     history.push_back({.epoch = epoch,
@@ -66,16 +63,13 @@ int quickstart(const Program& program) {
                        .lr = schedule(optimizer.steps() - 1).lr,
                        .seconds = progress.seconds(),
                        .samples = accuracy.total()});
-    checkpoint.save(
-        program.checkpoint(),
-        {.epochs = epoch + 1, .notes = {{"history", examples::format_history(history)}}});
+    examples::save_checkpoint(program, checkpoint, history);
   }
   const double seconds = examples::seconds_now() - start;
 
   const auto predictions = train::predict(model, tests);
   std::printf("test accuracy %s\n", to_string(train::evaluate(predictions)).c_str());
-  nn::save(model, program.out / "model.safetensors");
-  examples::show_profile(program, profile);
+  examples::show_profile(program, *profile);
   examples::write_results(program, model, batches, tests,
                           {.test = predictions, .history = history, .seconds = seconds});
   return 0;

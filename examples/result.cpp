@@ -88,6 +88,9 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
   write_text(program.out / "result.json", result.dump(2) + "\n");
 }
 
+namespace {
+
+/// A line of names, and one an epoch; reading it back gives all but the validation's counts.
 std::string format_history(const train::History& history) {
   std::string text = "epoch,loss,accuracy,val_loss,val_accuracy,lr,seconds,samples\n";
   for (const auto& e : history) {
@@ -131,17 +134,46 @@ train::History parse_history(const std::string& text) {
   return history;
 }
 
+}  // namespace
+
+Resumed resume(const Program& program, train::Checkpoint& checkpoint, bool scheduled) {
+  for (const auto& [setting, value] : program.settings()) checkpoint.require(setting, value);
+  if (!program.resume) return {};
+  auto at = checkpoint.load(program.checkpoint());
+  const auto planned = at.notes["planned_epochs"];
+  if (scheduled && planned != std::to_string(program.epochs)) {
+    std::printf("begun for %s epochs: from here on learning rates are those of %lld\n",
+                planned.c_str(), static_cast<long long>(program.epochs));
+  }
+  return {at, parse_history(at.notes["history"]), parse_history(at.notes["unfinished"])};
+}
+
+void save_checkpoint(const Program& program, const train::Checkpoint& checkpoint,
+                     const train::History& history, std::int64_t batches,
+                     const train::History& unfinished) {
+  checkpoint.save(program.checkpoint(),
+                  {.epochs = std::ssize(history),
+                   .batches = batches,
+                   .notes = {{"history", format_history(history)},
+                             {"unfinished", format_history(unfinished)},
+                             {"planned_epochs", std::to_string(program.epochs)},
+                             {"command", program.command},
+                             {"git_revision", git_revision}}});
+}
+
 double history_seconds(const train::History& history) {
   double seconds = 0;
   for (const auto& epoch : history) seconds += epoch.seconds;
   return seconds;
 }
 
-void write_results(const Program& program, const ModelFacts& model, const Outcome& outcome) {
+void write_results(const Program& program, const nn::Members& model, const ModelFacts& facts,
+                   const Outcome& outcome) {
+  nn::save(model, program.out / "model.safetensors");
   write_text(program.out / "history.csv", format_history(outcome.history));
-  write_result(program, model, outcome);
-  write_report(program, model, outcome);
-  for (const auto& goal : goals(model, outcome)) {
+  write_result(program, facts, outcome);
+  write_report(program, facts, outcome);
+  for (const auto& goal : goals(facts, outcome)) {
     std::printf("%-32s %9.4f   %9.4f came   %s\n", goal.what.c_str(), goal.goal, goal.came,
                 goal.met ? "met" : "MISSED");
   }

@@ -21,12 +21,8 @@ struct Latency {
   double p50 = 0, p95 = 0;
 };
 
-/// Of the model as it would be served: batch normalisation folded, weights packed once.
 template <Scalar T, class Model>
-Latency measure_latency(const Model& trained, const Shape& image) {
-  auto model = nn::clone(trained);
-  nn::fold_batch_norm<T>(model, image);
-  nn::freeze<T>(model, {image});
+Latency measure_latency(Model& model, const Shape& image) {
   const Variable<T> x(Tensor<T>::zeros(image));
   std::vector<double> times;
   for (int i = 0; i < 110; ++i) {
@@ -54,6 +50,7 @@ struct Outcome {
   train::Selection selection = train::Selection::last;
   std::optional<train::Evaluation> tta = {};  // with test-time augmentation
   std::optional<Goals> goals = {};
+  std::optional<Latency> latency = {};     // none: that of the model as it is
   std::vector<std::string> warnings = {};  // for the reader of the report
 };
 
@@ -69,15 +66,26 @@ struct ModelFacts {
 
 extern const char* const git_revision;  // of the source tree; cmake/revision.cmake writes it
 
+/// What a run that goes on has behind it.
+struct Resumed {
+  train::Position at;
+  train::History history, unfinished;  // what an epoch that was broken off had come to
+};
+
+/// Tells the checkpoint what must not differ from the run that began, and goes on with it where
+/// --resume asks for that. `scheduled`: learning rates depend on --epochs.
+Resumed resume(const Program& program, train::Checkpoint& checkpoint, bool scheduled = true);
+
+/// Writes the checkpoint into --out: after the epochs of `history` and so many batches of the next.
+void save_checkpoint(const Program& program, const train::Checkpoint& checkpoint,
+                     const train::History& history, std::int64_t batches = 0,
+                     const train::History& unfinished = {});
+
 /// Writes a file whole or not at all.
 void write_text(const std::filesystem::path& path, const std::string& text);
 
 /// Writes result.json (docs/architecture.md explains its keys).
 void write_result(const Program& program, const ModelFacts& model, const Outcome& outcome);
-
-/// A line of names, and one an epoch; reading it back gives all but the validation's counts.
-std::string format_history(const train::History& history);
-train::History parse_history(const std::string& text);
 
 /// What all epochs took, evaluation excluded.
 double history_seconds(const train::History& history);
@@ -85,8 +93,9 @@ double history_seconds(const train::History& history);
 /// Writes report.html, the page to look at first.
 void write_report(const Program& program, const ModelFacts& model, const Outcome& outcome);
 
-/// Writes both and history.csv, and says where the report is.
-void write_results(const Program& program, const ModelFacts& model, const Outcome& outcome);
+/// Writes both, model.safetensors and history.csv, and says where the report is.
+void write_results(const Program& program, const nn::Members& model, const ModelFacts& facts,
+                   const Outcome& outcome);
 
 /// The same for a model and the loaders that it was trained and tested with. The gap to the training
 /// images is measured on up to 10,000 of them, drawn at random and not augmented.
@@ -99,10 +108,10 @@ void write_results(const Program& program, Model& model, const data::Loader<T>& 
   const auto some = std::min<std::int64_t>(train_set.size(), 10'000);
   const data::Loader<T> clean(train_set.split(some, random::Key{program.seed}.fold("clean")).first,
                               tests.options());
-  write_results(program,
+  write_results(program, model,
                 {.parameters = nn::count_parameters(model),
                  .bytes = nn::parameter_bytes(model),
-                 .latency = measure_latency<T>(model, image),
+                 .latency = outcome.latency ? *outcome.latency : measure_latency<T>(model, image),
                  .layers = nn::summary<T>(model, image),
                  .clean = train::evaluate(model, clean),
                  .train_set = train_set,

@@ -32,6 +32,15 @@ struct Trained {
   train::Predictions test;  // of the model that was selected; empty where the training was stopped
 };
 
+/// The latency of a model as it would be served: batch normalisation folded, weights packed once.
+template <Scalar T, class Model>
+Latency served_latency(const Model& trained, const Shape& image) {
+  auto model = nn::clone(trained);
+  nn::fold_batch_norm<T>(model, image);
+  nn::freeze<T>(model, {image});
+  return measure_latency<T>(model, image);
+}
+
 /// Trains on images of T, tests, and writes what a program leaves in --out. Ctrl-C ends the step and
 /// writes a checkpoint that --resume goes on with, bit for bit.
 template <Scalar T, class Model>
@@ -72,36 +81,12 @@ Trained train_and_test(const Program& program, Model& model,
   checkpoint.add("optimizer", optimizer).add("scaler", scaler);
   if (ema) checkpoint.add("ema", *ema);
   if (best) checkpoint.add("best", *best);
-  for (const auto& [setting, value] : program.settings()) checkpoint.require(setting, value);
-
-  train::Position at;
-  train::History history;
-  if (program.resume) {
-    at = checkpoint.load(program.checkpoint());
-    history = parse_history(at.notes["history"]);
-    const auto planned = at.notes["planned_epochs"];
-    if (recipe.schedule && planned != std::to_string(program.epochs)) {
-      std::printf("begun for %s epochs: from here on learning rates are those of %lld\n",
-                  planned.c_str(), static_cast<long long>(program.epochs));
-    }
-  }
-  const auto save = [&](std::int64_t epochs, std::int64_t batch, const train::History& unfinished) {
-    checkpoint.save(program.checkpoint(),
-                    {.epochs = epochs,
-                     .batches = batch,
-                     .notes = {{"history", format_history(history)},
-                               {"unfinished", format_history(unfinished)},
-                               {"planned_epochs", std::to_string(program.epochs)},
-                               {"command", program.command},
-                               {"git_revision", git_revision}}});
-  };
-  // What an epoch that was broken off had come to.
-  auto unfinished = parse_history(at.notes["unfinished"]);
+  auto [at, history, unfinished] = resume(program, checkpoint, bool(recipe.schedule));
 
   const random::Key key = random::Key{program.seed}.fold("train");
   const train::Interrupt interrupt;
   train::Progress progress(program.epochs, batches.batches());
-  auto profile = make_profile(program);
+  const auto profile = make_profile(program);
   const bool ended = best && best->time_to_stop();  // before it was started again
   for (auto epoch = at.epochs; epoch < program.epochs && !ended; ++epoch) {
     train::Mean loss_mean, accuracy;
@@ -122,14 +107,14 @@ Trained train_and_test(const Program& program, Model& model,
                                 .samples = samples};
     };
     progress.begin(epoch);
-    profile.restart();
+    profile->restart();
     for (const auto& batch : batches.epoch(epoch, std::exchange(at.batches, 0))) {
-      profile.lap("load");
+      profile->lap("load");
       const auto step = optimizer.steps();
       const auto step_key = key.fold(static_cast<std::uint64_t>(step));
       Tape tape;
       auto ctx = Context::training(tape, step_key);
-      ctx.observer = profile.observer();
+      ctx.observer = profile->observer();
       const auto logits = model(Variable<T>(batch.images), ctx);
       const auto loss = train::cross_entropy(logits, batch, recipe.loss, ctx);
       if (!std::isfinite(loss.item())) {
@@ -142,16 +127,16 @@ Trained train_and_test(const Program& program, Model& model,
       if (recipe.clip_norm > 0) optim::clip_grad_norm(optimizer.parameters(), recipe.clip_norm);
       scaler.step(optimizer, schedule(step));
       if (ema) ema->update(model);
-      profile.lap("update");
+      profile->lap("update");
 
       const auto weight = static_cast<double>(batch.size());
       loss_mean.add(loss.item(), weight);
       accuracy.add(train::accuracy(logits, batch), weight);
       samples += batch.size();
       progress.step({{"loss", loss_mean.value()}, {"acc", accuracy.value()}});
-      profile.end_step();
+      profile->end_step();
       if (interrupt.requested() && batch.index + 1 < batches.batches()) {
-        save(epoch, batch.index + 1, {epoch_so_far()});
+        save_checkpoint(program, checkpoint, history, batch.index + 1, {epoch_so_far()});
         std::printf("\nstopped in epoch %lld; --resume goes on\n",
                     static_cast<long long>(epoch + 1));
         return {train::Interrupt::exit_status, {}};
@@ -169,7 +154,7 @@ Trained train_and_test(const Program& program, Model& model,
     if (result.validation) seen.push_back({"val_acc", result.validation->accuracy});
     progress.finish(seen);
     history.push_back(result);
-    save(epoch + 1, 0, {});
+    save_checkpoint(program, checkpoint, history);
     if (stop) break;
   }
   if (interrupt.requested() && std::ssize(history) < program.epochs) {
@@ -206,8 +191,9 @@ Trained train_and_test(const Program& program, Model& model,
     std::printf("with test-time augmentation %s\n", to_string(*outcome.tta).c_str());
     warn(train::warn_if_worse("test-time augmentation", test, *outcome.tta));
   }
-  nn::save(model, program.out / "model.safetensors");
-  show_profile(program, profile);
+  const auto image = train_set.image_shape();
+  outcome.latency = served_latency<T>(model, {1, image[0], image[1], image[2]});
+  show_profile(program, *profile);
   write_results(program, model, batches, tests, outcome);
   return {0, predictions};
 }

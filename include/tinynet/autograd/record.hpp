@@ -125,7 +125,7 @@ namespace detail {
                        .hint("call backward for all losses first, and step the optimizer then"));
 }
 
-/// Where the gradient of one input goes; keeps it alive. False where nobody wants it.
+/// Where the gradient of one input goes; keeps it alive. Nowhere if nobody wants it.
 template <class U>
 struct Target {
   std::shared_ptr<Node> node;
@@ -140,7 +140,6 @@ struct Target {
   Target& operator=(Target&&) noexcept = default;
   [[gnu::noinline]] ~Target() {}
 
-  explicit operator bool() const { return node || parameter; }
   [[gnu::noinline]] Gradient<U> gradient() const {
     if (node && node->over) throw_over(*node);
     if (parameter && parameter->version != version) throw_changed(parameter->name);
@@ -153,9 +152,6 @@ template <class U>
 struct TargetList {
   std::vector<Target<U>> list;
 
-  explicit operator bool() const {
-    return std::any_of(list.begin(), list.end(), [](const auto& each) { return bool(each); });
-  }
   std::vector<Gradient<U>> gradient() const {
     std::vector<Gradient<U>> gradients;
     for (const auto& each : list) gradients.push_back(each.gradient());
@@ -173,13 +169,32 @@ Observation::Operand operand(const Tensor<U>& tensor, const std::string* paramet
           wants_gradient};
 }
 
+template <class P>
+bool learns(const Weight<P>& w) {
+  return w.state() && w.state()->trainable && !w.state()->frozen;
+}
+
+/// Whether somebody wants the gradient of an input.
+template <class T>
+bool wanted(const Variable<T>& x) {
+  return bool(x.node());
+}
+template <class P>
+bool wanted(const Weight<P>& w) {
+  return w.node() || learns(w);
+}
+template <class T>
+bool wanted(const std::vector<Variable<T>>& xs) {
+  return std::any_of(xs.begin(), xs.end(), [](const auto& x) { return wanted(x); });
+}
+
 template <class T>
 Target<T> target(const Variable<T>& x) {
   return {x.node(), nullptr};
 }
 template <class P>
 Target<P> target(const Weight<P>& w) {
-  return {w.node(), w.state() && w.state()->trainable && !w.state()->frozen ? w.state() : nullptr};
+  return {w.node(), learns(w) ? w.state() : nullptr};
 }
 template <class T>
 TargetList<T> target(const std::vector<Variable<T>>& xs) {
@@ -192,13 +207,13 @@ using Operands = List<Observation::Operand>;
 
 template <class T>
 void list_operands(Operands& operands, const Variable<T>& x) {
-  operands.push_back(operand(x.value(), nullptr, bool(target(x))));
+  operands.push_back(operand(x.value(), nullptr, wanted(x)));
 }
 template <class P>
 void list_operands(Operands& operands, const Weight<P>& w) {
   if (!w) return;
   const auto* name = w.state() ? &w.state()->name : nullptr;
-  operands.push_back(operand(w.value(), name, bool(target(w))));
+  operands.push_back(operand(w.value(), name, wanted(w)));
 }
 template <class T>
 void list_operands(Operands& operands, const std::vector<Variable<T>>& xs) {
@@ -257,9 +272,10 @@ template <class... In>
 }
 
 /// An op's closure with the places that its gradients go to.
-template <class T, class Closure, class Targets>
+template <class T, class Closure, class... In>
 struct Recorded final : Backward {
-  Recorded(Closure c, Targets t) : closure(std::move(c)), targets(std::move(t)) {}
+  Recorded(Closure c, const std::tuple<const In&...>& in)
+      : closure(std::move(c)), targets(detail::targets(in)) {}
 
   void run(Node& node) override {
     Tensor<T> dy(std::move(node.gradient), 0, node.shape);  // its only owner now
@@ -267,7 +283,7 @@ struct Recorded final : Backward {
   }
 
   Closure closure;
-  Targets targets;
+  decltype(detail::targets(std::declval<std::tuple<const In&...>>())) targets;
 };
 
 }  // namespace detail
@@ -282,7 +298,7 @@ std::tuple<const In&...> inputs(const In&... in) {
 /// as of frozen weights.
 template <class In, class U>
 Tensor<U> if_wanted(const In& input, const Tensor<U>& read) {
-  return detail::target(input) ? read : Tensor<U>();
+  return detail::wanted(input) ? read : Tensor<U>();
 }
 
 /// Turns a computed value into a Variable and, where a tape runs and an input wants a gradient,
@@ -299,14 +315,11 @@ template <Scalar T, class... In, class Closure>
 Variable<T> record(Context& ctx, const Op& op, Tensor<T> y, const std::tuple<const In&...>& in,
                    Closure backward) {
   if (ctx.observer) detail::observe(ctx, op, y, in);
-  if (!ctx.tape) return Variable<T>(std::move(y));
-  auto targets = detail::targets(in);
-  if (!std::apply([](const auto&... each) { return (bool(each) || ...); }, targets)) {
-    return Variable<T>(std::move(y));
-  }
-  using Step = detail::Recorded<T, Closure, decltype(targets)>;
+  const bool wanted =
+      ctx.tape && std::apply([](const auto&... each) { return (detail::wanted(each) || ...); }, in);
+  if (!wanted) return Variable<T>(std::move(y));
   // Not make_unique: it would compile a unique_ptr for every op.
-  std::unique_ptr<Backward> step(new Step(std::move(backward), std::move(targets)));
+  std::unique_ptr<Backward> step(new detail::Recorded<T, Closure, In...>(std::move(backward), in));
   auto node = detail::append(ctx, op, y.shape(), std::move(step));
   return {std::move(y), std::move(node)};
 }

@@ -8,6 +8,12 @@
 
 namespace tinynet::inline TINYNET_ABI {
 
+namespace detail {
+[[noreturn, gnu::cold, gnu::noinline]] inline void throw_nothing_to_call() {
+  throw StateError(Message("Function", "there is nothing to call"));
+}
+}  // namespace detail
+
 /// Anything that can be called with that signature, or nothing: a std::function without its header,
 /// which takes the compiler as long as a fifth of all others together.
 template <class Signature>
@@ -51,9 +57,7 @@ class Function<R(Args...)> {
   static R call(void* held, Args... args) {
     return static_cast<R>((*static_cast<F*>(held))(std::forward<Args>(args)...));
   }
-  [[gnu::cold]] static R nothing(void*, Args...) {
-    throw StateError(Message("Function", "there is nothing to call"));
-  }
+  static R nothing(void*, Args...) { detail::throw_nothing_to_call(); }
   /// Copies what is held, or deletes it.
   template <class F>
   static void* manage(void* held, bool copy) {

@@ -144,6 +144,21 @@ namespace detail {
 // The conversions below exist because xsimd 8.1 widens 16-bit integers through the stack, which made
 // a bf16 load ten times slower than the addition it fed.
 
+// One element after the other, and not inlined: dozens of instructions in every kernel, which are slow
+// wherever they stand.
+template <class T>
+[[gnu::noinline]] batch<float> widen_each(const T* p) {
+  alignas(64) float wide[width<float>];
+  for (std::int64_t i = 0; i < width<float>; ++i) wide[i] = p[i];
+  return batch<float>::load_aligned(wide);
+}
+template <class T>
+[[gnu::noinline]] void narrow_each(T* p, const batch<float>& x) {
+  alignas(64) float wide[width<float>];
+  x.store_aligned(wide);
+  for (std::int64_t i = 0; i < width<float>; ++i) p[i] = T(wide[i]);
+}
+
 inline batch<float> widen(const bfloat16* p) {
 #if defined(__AVX512F__)
   const auto half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
@@ -151,13 +166,11 @@ inline batch<float> widen(const bfloat16* p) {
 #elif defined(__AVX2__)
   const auto half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
-#elif defined(__SSE4_1__) && !defined(__AVX__)
+#elif defined(__SSE2__) && !defined(__AVX__)
   const auto half = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
-  return _mm_castsi128_ps(_mm_slli_epi32(_mm_cvtepu16_epi32(half), 16));
+  return _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), half));
 #else
-  alignas(64) float wide[width<float>];
-  for (std::int64_t i = 0; i < width<float>; ++i) wide[i] = p[i];
-  return batch<float>::load_aligned(wide);
+  return widen_each(p);
 #endif
 }
 
@@ -192,10 +205,17 @@ inline void narrow(bfloat16* p, const batch<float>& x) {
   const auto kept = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
   const auto packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(kept, kept), 0x08);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+#elif defined(__SSE2__) && !defined(__AVX__)
+  const auto u = _mm_castps_si128(x);
+  const auto odd = _mm_and_si128(_mm_srli_epi32(u, 16), _mm_set1_epi32(1));
+  const auto rounded = _mm_add_epi32(u, _mm_add_epi32(odd, _mm_set1_epi32(0x7fff)));
+  const auto nan = _mm_castps_si128(_mm_cmpunord_ps(x, x));
+  const auto quiet = _mm_and_si128(nan, _mm_or_si128(u, _mm_set1_epi32(0x400000)));
+  const auto kept = _mm_or_si128(quiet, _mm_andnot_si128(nan, rounded));
+  const auto half = _mm_srai_epi32(kept, 16);  // with its sign, for the signed pack
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi32(half, half));
 #else
-  alignas(64) float wide[width<float>];
-  x.store_aligned(wide);
-  for (std::int64_t i = 0; i < width<float>; ++i) p[i] = bfloat16(wide[i]);
+  narrow_each(p, x);
 #endif
 }
 
@@ -205,9 +225,7 @@ inline batch<float> widen(const float16* p) {
 #elif defined(__AVX__) && defined(__F16C__)
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 #else
-  alignas(64) float wide[width<float>];
-  for (std::int64_t i = 0; i < width<float>; ++i) wide[i] = p[i];
-  return batch<float>::load_aligned(wide);
+  return widen_each(p);
 #endif
 }
 
@@ -217,9 +235,7 @@ inline void narrow(float16* p, const batch<float>& x) {
 #elif defined(__AVX__) && defined(__F16C__)
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 #else
-  alignas(64) float wide[width<float>];
-  x.store_aligned(wide);
-  for (std::int64_t i = 0; i < width<float>; ++i) p[i] = float16(wide[i]);
+  narrow_each(p, x);
 #endif
 }
 
@@ -269,30 +285,31 @@ void store(T* p, const std::type_identity_t<batch<accumulate_t<T>>>& x) {
   else detail::narrow(p, x);
 }
 
-/// Loads `n` elements, 0 < n < width; the other lanes are zero. Tails take the same vector path as
+/// Loads `n` elements, 0 < n <= width; the other lanes are zero. Tails take the same vector path as
 /// the rest, so that an element's value does not depend on where in an array it stands.
+#ifdef TINYNET_MASKED_TAILS
 template <class T>
 batch<accumulate_t<T>> load_partial(const T* p, std::int64_t n) {
-#ifdef TINYNET_MASKED_TAILS
   return detail::widen_first(p, n);
-#else
-  using A = accumulate_t<T>;
-  alignas(64) T lanes[width<A>] = {};
-  for (std::int64_t i = 0; i < n; ++i) lanes[i] = p[i];
-  return load(lanes);
-#endif
 }
-
 template <class T>
 void store_partial(T* p, const std::type_identity_t<batch<accumulate_t<T>>>& x, std::int64_t n) {
-#ifdef TINYNET_MASKED_TAILS
   detail::store_first(p, x, n);
+}
 #else
-  using A = accumulate_t<T>;
-  alignas(64) T lanes[width<A>];
+template <class T>
+[[gnu::noinline]] batch<accumulate_t<T>> load_partial(const T* p, std::int64_t n) {
+  alignas(64) T lanes[width<accumulate_t<T>>] = {};
+  for (std::int64_t i = 0; i < n; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
+template <class T>
+[[gnu::noinline]] void store_partial(T* p, const std::type_identity_t<batch<accumulate_t<T>>>& x,
+                                     std::int64_t n) {
+  alignas(64) T lanes[width<accumulate_t<T>>];
   store(lanes, x);
   for (std::int64_t i = 0; i < n; ++i) p[i] = lanes[i];
-#endif
 }
+#endif
 
 }  // namespace tinynet::inline TINYNET_ABI::simd

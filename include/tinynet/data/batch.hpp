@@ -60,24 +60,29 @@ struct BatchOptions {
   std::uint64_t seed = 1;        // of augmentation and mixing
 };
 
+/// A value for each channel. Throws ShapeError where `given` has other than none or one for each.
+template <class P>
+std::vector<P> channel_values(const std::vector<float>& given, float without,
+                              const Dataset& dataset) {
+  const auto channels = static_cast<std::size_t>(dataset.image_shape()[2]);
+  if (given.empty()) return std::vector<P>(channels, without);
+  if (given.size() == channels) return std::vector<P>(given.begin(), given.end());
+  throw ShapeError(Message("normalize", "needs one mean and one deviation for each channel")
+                       .fact("expected", channels)
+                       .fact("came", given.size(), dataset.name()));
+}
+
 /// Turns samples of a data set into batches: copies, augments, normalises, mixes.
 template <Scalar T>
 class BatchMaker {
  public:
   /// Throws ShapeError if the normalization does not fit the channels.
   BatchMaker(Dataset dataset, BatchOptions options)
-      : dataset_(std::move(dataset)), options_(std::move(options)) {
-    const auto channels = static_cast<std::size_t>(dataset_.image_shape()[2]);
-    const auto values = [&](const std::vector<float>& given, float without) {
-      if (given.empty()) return std::vector<param_t<T>>(channels, without);
-      if (given.size() == channels) return std::vector<param_t<T>>(given.begin(), given.end());
-      throw ShapeError(Message("normalize", "needs one mean and one deviation for each channel")
-                           .fact("expected", channels)
-                           .fact("came", given.size(), dataset_.name()));
-    };
-    mean_ = values(options_.normalize.mean, 0);
-    deviation_ = values(options_.normalize.deviation, 1);
-    for (std::size_t c = 0; c < channels; ++c) {
+      : dataset_(std::move(dataset)),
+        options_(std::move(options)),
+        mean_(channel_values<param_t<T>>(options_.normalize.mean, 0, dataset_)),
+        deviation_(channel_values<param_t<T>>(options_.normalize.deviation, 1, dataset_)) {
+    for (std::size_t c = 0; c < deviation_.size(); ++c) {
       if (deviation_[c] > 0) continue;
       throw ShapeError(Message("normalize", "needs deviations above zero")
                            .fact("came", deviation_[c], {"channel ", c}));

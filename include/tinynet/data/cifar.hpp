@@ -2,13 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/data/dataset.hpp>
+#include <tinynet/io/files.hpp>
 #include <tinynet/io/read_file.hpp>
 
 /// CIFAR-10 and CIFAR-100 in their binary version (Krizhevsky 2009): files of records without a
@@ -30,19 +30,18 @@ namespace detail {
 
 inline constexpr std::int64_t cifar_side = 32, cifar_pixels = cifar_side * cifar_side;
 
-/// The folder that holds `file`: the one that was named, or the one that the archive unpacks to.
+/// `file` in the folder that was named, or in the one that the archive unpacks to.
 template <class = void>
-std::filesystem::path cifar_folder(const std::filesystem::path& folder, const std::string& unpacked,
-                                   const std::string& file) {
-  for (const auto& candidate : {folder, folder / unpacked}) {
-    std::error_code none;
-    if (std::filesystem::exists(candidate / file, none)) return candidate;
+std::string cifar_file(const std::string& folder, const std::string& unpacked,
+                       const std::string& file) {
+  for (const auto& candidate : {folder, io::join(folder, unpacked)}) {
+    const auto path = io::join(candidate, file);
+    if (io::exists(path)) return path;
   }
-  std::error_code none;
-  const bool is_folder = std::filesystem::is_directory(folder, none);
+  const bool is_folder = io::is_folder(folder);
   throw DataError(
       Message("cifar", is_folder ? "a file of the data set is missing" : "no such folder")
-          .fact("folder", folder.string())
+          .fact("folder", folder)
           .fact("looked", file + " and " + unpacked + "/" + file)
           .hint("scripts/fetch_cifar10.sh fetches CIFAR-10; other archives: the binary version of "
                 "https://www.cs.toronto.edu/~kriz/cifar.html"));
@@ -50,7 +49,7 @@ std::filesystem::path cifar_folder(const std::filesystem::path& folder, const st
 
 /// The names in a text file, one a line; there must be `count`.
 template <class = void>
-std::vector<std::string> cifar_names(const std::filesystem::path& path, std::size_t count) {
+std::vector<std::string> cifar_names(const std::string& path, std::size_t count) {
   std::vector<std::string> names(1);
   for (const auto byte : io::read_file(path)) {
     const auto letter = static_cast<char>(byte);
@@ -63,7 +62,7 @@ std::vector<std::string> cifar_names(const std::filesystem::path& path, std::siz
   if (names.back().empty()) names.pop_back();
   if (names.size() != count) {
     throw DataError(Message("cifar", "the file does not hold a name for each class")
-                        .fact("file", path.string())
+                        .fact("file", path)
                         .fact("expected", count, "lines")
                         .fact("came", names.size()));
   }
@@ -75,7 +74,7 @@ std::vector<std::string> cifar_names(const std::filesystem::path& path, std::siz
 /// The images of some files, one after another, channels last. Throws DataError, with file and byte,
 /// for a size that is not that many records and for a label that is not in [0, classes.size()).
 template <class = void>
-Dataset read_cifar(std::string name, const std::vector<std::filesystem::path>& files,
+Dataset read_cifar(std::string name, const std::vector<std::string>& files,
                    const CifarFormat& format, std::vector<std::string> classes) {
   constexpr auto pixels = detail::cifar_pixels;
   const auto record = format.label_bytes + 3 * pixels;
@@ -89,7 +88,7 @@ Dataset read_cifar(std::string name, const std::vector<std::filesystem::path>& f
       const bool is_short = std::ssize(bytes) < format.images * record;
       throw DataError(Message("cifar", is_short ? "the file is cut short"
                                                 : "the file is longer than it should be")
-                          .fact("file", path.string())
+                          .fact("file", path)
                           .fact("expected", format.images * record,
                                 {format.images, " records of ", record, " bytes"})
                           .fact("came", bytes.size(), "bytes")
@@ -101,7 +100,7 @@ Dataset read_cifar(std::string name, const std::vector<std::filesystem::path>& f
       labels.data()[first + i] = label;
       if (label < std::ssize(classes)) continue;
       throw DataError(Message("cifar", {"label ", label, " is out of range"})
-                          .fact("file", path.string())
+                          .fact("file", path)
                           .fact("byte", at, {"image ", i})
                           .fact("expected", {"0 to ", std::ssize(classes) - 1}));
     }
@@ -124,19 +123,19 @@ Dataset read_cifar(std::string name, const std::vector<std::filesystem::path>& f
 /// CIFAR-10, 32 x 32 colour images of ten classes: 50,000 to train in five files, 10,000 to test.
 /// `folder` holds the .bin files and batches.meta.txt, or the folder cifar-10-batches-bin that does.
 template <class = void>
-Dataset cifar10(const std::filesystem::path& folder, Split split) {
+Dataset cifar10(const std::string& folder, Split split) {
   std::vector<std::string> names{"test_batch.bin"};
   if (split == Split::train) {
     names = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
              "data_batch_5.bin"};
   }
-  std::vector<std::filesystem::path> files;
+  std::vector<std::string> files;
   for (const auto& name : names) {
-    files.push_back(detail::cifar_folder(folder, "cifar-10-batches-bin", name) / name);
+    files.push_back(detail::cifar_file(folder, "cifar-10-batches-bin", name));
   }
   const std::string meta = "batches.meta.txt";
   auto classes =
-      detail::cifar_names(detail::cifar_folder(folder, "cifar-10-batches-bin", meta) / meta, 10);
+      detail::cifar_names(detail::cifar_file(folder, "cifar-10-batches-bin", meta), 10);
   return read_cifar("CIFAR-10", files, {}, std::move(classes));
 }
 
@@ -146,11 +145,11 @@ enum class CifarLabels { fine, coarse };  // of 100 classes, of the 20 that they
 /// CIFAR-100: 50,000 images to train and 10,000 to test. `folder` holds train.bin, test.bin and
 /// fine_label_names.txt or coarse_label_names.txt, or the folder cifar-100-binary that does.
 template <class = void>
-Dataset cifar100(const std::filesystem::path& folder, Split split,
+Dataset cifar100(const std::string& folder, Split split,
                  CifarLabels kind = CifarLabels::fine) {
   const bool is_train = split == Split::train, is_fine = kind == CifarLabels::fine;
   const auto find = [&](const std::string& name) {
-    return detail::cifar_folder(folder, "cifar-100-binary", name) / name;
+    return detail::cifar_file(folder, "cifar-100-binary", name);
   };
   const auto file = find(is_train ? "train.bin" : "test.bin");
   auto classes = detail::cifar_names(

@@ -1,25 +1,24 @@
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include <tinynet/data/idx.hpp>
+#include <tinynet/io/files.hpp>
 
 namespace tinynet::inline TINYNET_ABI::data {
 
 namespace detail {
 
-inline std::filesystem::path find_idx(const std::filesystem::path& folder,
-                                      const std::string& name) {
+inline std::string find_idx(const std::string& folder, const std::string& name) {
   for (const auto* ending : {"", ".gz"}) {
-    const auto path = folder / (name + ending);
-    if (std::filesystem::exists(path)) return path;
+    const auto path = io::join(folder, name + ending);
+    if (io::exists(path)) return path;
   }
-  const bool is_folder = std::filesystem::is_directory(folder);
+  const bool is_folder = io::is_folder(folder);
   throw DataError(
       Message("fashion_mnist", is_folder ? "a file of the data set is missing" : "no such folder")
-          .fact("folder", folder.string())
+          .fact("folder", folder)
           .fact("looked", {name, " and ", name, ".gz"})
           .hint("apt-get install dataset-fashion-mnist puts the files into "
                 "/usr/share/datasets/fashion-mnist; name another folder by --data or "
@@ -30,7 +29,7 @@ inline std::filesystem::path find_idx(const std::filesystem::path& folder,
 
 /// FashionMNIST (Xiao, Rasul, Vollgraf 2017), 28 x 28 grey images of ten kinds of clothing: 60,000
 /// to train, 10,000 to test. `folder` holds the four IDX files, packed or not. Throws DataError.
-inline Dataset fashion_mnist(const std::filesystem::path& folder, Split split) {
+inline Dataset fashion_mnist(const std::string& folder, Split split) {
   const std::string prefix = split == Split::train ? "train" : "t10k";
   const auto images = detail::find_idx(folder, prefix + "-images-idx3-ubyte");
   const auto labels = detail::find_idx(folder, prefix + "-labels-idx1-ubyte");
@@ -40,7 +39,7 @@ inline Dataset fashion_mnist(const std::filesystem::path& folder, Split split) {
   const Shape expected{28, 28, 1};
   if (dataset.image_shape() != expected) {
     throw DataError(Message("fashion_mnist", "images of another size")
-                        .fact("file", images.string())
+                        .fact("file", images)
                         .fact("expected", expected)
                         .fact("came", dataset.image_shape())
                         .hint("read other data sets in IDX files by read_idx_dataset"));

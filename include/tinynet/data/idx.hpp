@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <filesystem>
 #include <limits>
 #include <string>
 #include <vector>
@@ -76,9 +75,9 @@ inline Shape idx_shape(const std::vector<std::byte>& bytes, const std::string& f
 ///     00 00 08 | axes | for each axis its size, 32 bits, big-endian | elements, row-major
 ///
 /// http://yann.lecun.com/exdb/mnist describes the format. Throws DataError with file and byte.
-inline Tensor<std::uint8_t> read_idx(const std::filesystem::path& path, int axes) {
+inline Tensor<std::uint8_t> read_idx(const std::string& path, int axes) {
   const auto bytes = io::read_unpacked(path);
-  Tensor<std::uint8_t> elements(detail::idx_shape(bytes, path.string(), axes));
+  Tensor<std::uint8_t> elements(detail::idx_shape(bytes, path, axes));
   const auto header = static_cast<std::int64_t>(bytes.size()) - elements.size();
   std::transform(bytes.begin() + header, bytes.end(), elements.data(),
                  [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
@@ -87,16 +86,16 @@ inline Tensor<std::uint8_t> read_idx(const std::filesystem::path& path, int axes
 
 /// Grey images and their labels from a pair of IDX files. Throws DataError if a file is missing or
 /// damaged, their counts differ, or a label is not in [0, classes.size()).
-inline Dataset read_idx_dataset(std::string name, const std::filesystem::path& images_path,
-                                const std::filesystem::path& labels_path,
+inline Dataset read_idx_dataset(std::string name, const std::string& images_path,
+                                const std::string& labels_path,
                                 std::vector<std::string> classes) {
   const auto images = read_idx(images_path, 3);
   const auto bytes = read_idx(labels_path, 1);
   const auto count = images.shape()[0];
   if (count != bytes.size()) {
     throw DataError(Message("idx", {count, " images, but ", bytes.size(), " labels"})
-                        .fact("images", images_path.string())
-                        .fact("labels", labels_path.string())
+                        .fact("images", images_path)
+                        .fact("labels", labels_path)
                         .hint("pair the files of one split"));
   }
   Tensor<std::int32_t> labels({count});
@@ -104,7 +103,7 @@ inline Dataset read_idx_dataset(std::string name, const std::filesystem::path& i
     labels.data()[i] = bytes.data()[i];
     if (bytes.data()[i] < classes.size()) continue;
     throw DataError(Message("idx", {"label ", bytes.data()[i], " is out of range"})
-                        .fact("file", labels_path.string())
+                        .fact("file", labels_path)
                         .fact("byte", 8 + i, {"sample ", i})
                         .fact("expected", {"0 to ", int(classes.size()) - 1}));
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <mutex>
@@ -8,24 +9,24 @@
 #include <utility>
 
 #include <tinynet/core/function.hpp>
-#include <tinynet/core/list.hpp>
 #include <tinynet/core/parallel.hpp>
 
 namespace tinynet::inline TINYNET_ABI::data {
 
-/// Items 0, 1, ..., count - 1, one after another in a fixed ring of storage. A thread fills them
-/// ahead of the consumer; in a ring of one there is no thread, and `next` fills the item itself.
+/// Items 0, 1, ..., count - 1, one after another in a fixed ring of slots. A thread fills them ahead of
+/// the consumer; in a ring of one there is no thread, and `next` fills the item itself. What the items
+/// are only `fill` knows, so that this is compiled once.
 ///
 /// The thread sleeps while the ring is full, and its `parallel_for` is serial: the cores that a
 /// training step leaves free are all it may use. Destroying the object at any time stops it.
-template <class Item>
 class Prefetch {
  public:
-  using Fill = Function<void(Item&, std::int64_t)>;
+  using Fill = Function<void(std::size_t slot, std::int64_t item)>;
+  static constexpr auto none = static_cast<std::size_t>(-1);
 
-  Prefetch(List<Item> ring, std::int64_t count, Fill fill)
-      : fill_(std::move(fill)), count_(count), ring_(std::move(ring)) {
-    if (ring_.size() > 1) thread_ = std::thread([this] { produce(); });
+  Prefetch(std::size_t slots, std::int64_t count, Fill fill)
+      : fill_(std::move(fill)), count_(count), slots_(slots) {
+    if (slots_ > 1) thread_ = std::thread([this] { produce(); });
   }
   ~Prefetch() {
     if (!thread_.joinable()) return;
@@ -39,27 +40,25 @@ class Prefetch {
   Prefetch(const Prefetch&) = delete;
   Prefetch& operator=(const Prefetch&) = delete;
 
-  /// The next item, or nullptr after the last. It is the consumer's until the next call. An
+  /// The slot of the next item, or `none` after the last. It is the consumer's until the next call. An
   /// exception of `fill` is thrown here, once the items before it have been consumed.
-  Item* next() {
-    if (taken_ == count_) return nullptr;
-    auto& item = ring_[slot(taken_)];
+  std::size_t next() {
+    if (taken_ == count_) return none;
     if (!thread_.joinable()) {
-      fill_(item, taken_++);
-      return &item;
+      fill_(0, taken_++);
+      return 0;
     }
     std::unique_lock lock(mutex_);
     returned_ = taken_;
     changed_.notify_all();
     changed_.wait(lock, [&] { return filled_ > taken_ || error_; });
     if (filled_ == taken_) std::rethrow_exception(error_);
-    ++taken_;
-    return &item;
+    return slot(taken_++);
   }
 
  private:
   std::size_t slot(std::int64_t index) const {
-    return static_cast<std::size_t>(index) % ring_.size();
+    return static_cast<std::size_t>(index) % slots_;
   }
 
   void produce() {
@@ -68,13 +67,13 @@ class Prefetch {
       {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [&] {
-          return stopped_ || index - returned_ < static_cast<std::int64_t>(ring_.size());
+          return stopped_ || index - returned_ < static_cast<std::int64_t>(slots_);
         });
         if (stopped_) return;
       }
       std::exception_ptr error;
       try {
-        fill_(ring_[slot(index)], index);
+        fill_(slot(index), index);
       } catch (...) {
         error = std::current_exception();
       }
@@ -90,7 +89,7 @@ class Prefetch {
 
   const Fill fill_;
   const std::int64_t count_;
-  List<Item> ring_;
+  const std::size_t slots_;
   std::int64_t taken_ = 0;  // by the consumer; only it knows
 
   std::mutex mutex_;  // guards what follows

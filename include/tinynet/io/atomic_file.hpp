@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <cstddef>
-#include <filesystem>
 #include <span>
 #include <string>
 #include <system_error>
@@ -24,9 +23,9 @@ namespace tinynet::inline TINYNET_ABI::io {
 template <class = void>
 class AtomicFileOnDemand {
  public:
-  explicit AtomicFileOnDemand(std::filesystem::path path)
-      : path_(behind_links(std::move(path))),
-        temporary_(path_.string() + ".tmp" + std::to_string(::getpid())) {
+  explicit AtomicFileOnDemand(const std::string& path)
+      : path_(behind_links(path)),
+        temporary_(path_ + ".tmp" + std::to_string(::getpid())) {
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (descriptor_ < 0) fail("cannot create the file");
   }
@@ -54,7 +53,8 @@ class AtomicFileOnDemand {
     if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot rename into place");
     ::close(std::exchange(descriptor_, -1));
     // The new name is safe once the folder is flushed too; some file systems cannot, no harm done.
-    const int folder_descriptor = ::open(folder().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const auto folder = folder_of(path_) + '.';
+    const int folder_descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder_descriptor < 0) return;
     ::fsync(folder_descriptor);
     ::close(folder_descriptor);
@@ -62,27 +62,31 @@ class AtomicFileOnDemand {
 
  private:
   /// What a symbolic link leads to, which need not exist yet; to rename to the link would replace that.
-  static std::filesystem::path behind_links(std::filesystem::path path) {
+  static std::string behind_links(std::string path) {
     constexpr int most = 40;  // links in a row that Linux follows
-    std::error_code error;
-    for (int i = 0; i < most && std::filesystem::is_symlink(path, error); ++i) {
-      path = path.parent_path() / std::filesystem::read_symlink(path, error);
+    char to[4096];
+    for (int i = 0; i < most; ++i) {
+      const auto length = ::readlink(path.c_str(), to, sizeof to);
+      if (length < 0 || length == sizeof to) break;
+      const std::string target(to, static_cast<std::size_t>(length));
+      path = target.front() == '/' ? target : folder_of(path) + target;
     }
     return path;
   }
-  std::filesystem::path folder() const {
-    return path_.has_parent_path() ? path_.parent_path() : ".";
+  /// With a slash at its end; empty for the current folder.
+  static std::string folder_of(const std::string& path) {
+    return path.substr(0, path.rfind('/') + 1);
   }
   [[noreturn]] void fail(const char* what) const {
     const auto reason = std::generic_category().message(errno);
     auto message = Message("write", what);
-    message.fact("file", path_.string()).fact("reason", reason);
+    message.fact("file", path_).fact("reason", reason);
     if (written_ > 0) message.fact("byte", written_);
     message.hint("choose a folder that exists, is writable and has room; nothing was replaced");
     throw DataError(message);
   }
 
-  std::filesystem::path path_, temporary_;
+  std::string path_, temporary_;
   std::size_t written_ = 0;
   int descriptor_ = -1;
 };

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <string_view>
 #include <type_traits>
@@ -27,38 +29,57 @@ constexpr const char* dtype_name() {
   else static_assert(!sizeof(T), "an element type that safetensors files of tinynet do not hold");
 }
 
-/// Calls `f(std::type_identity<T>{})` with the type of that name; false if there is none.
-template <class F>
-bool visit_dtype(std::string_view name, F&& f) {
-  const auto visit = [&]<class... T>(std::type_identity<T>... types) {
-    return ((name == dtype_name<T>() && (f(types), true)) || ...);
-  };
-  return visit(std::type_identity<double>{}, std::type_identity<float>{},
-               std::type_identity<float16>{}, std::type_identity<bfloat16>{},
-               std::type_identity<std::int64_t>{}, std::type_identity<std::int32_t>{},
-               std::type_identity<std::uint8_t>{});
+/// Bytes of an element of the type of that name; 0 if there is none.
+inline std::size_t dtype_size(std::string_view name) {
+  if (name == "F64" || name == "I64") return 8;
+  if (name == "F32" || name == "I32") return 4;
+  if (name == "F16" || name == "BF16") return 2;
+  return name == "U8" ? 1 : 0;
+}
+
+namespace detail {
+template <class T>
+T load_element(const std::byte* from) {  // copied out: files from elsewhere need not be aligned
+  T element;
+  std::memcpy(&element, from, sizeof(T));
+  return element;
+}
+}  // namespace detail
+
+/// The element there, of the floating or of the integer type of that name.
+inline double real_at(const std::byte* from, std::string_view dtype) {
+  using detail::load_element;
+  return dtype == "F64"   ? load_element<double>(from)
+         : dtype == "F32" ? double{load_element<float>(from)}
+         : dtype == "F16" ? static_cast<double>(static_cast<float>(load_element<float16>(from)))
+                          : static_cast<double>(static_cast<float>(load_element<bfloat16>(from)));
+}
+inline std::int64_t integer_at(const std::byte* from, std::string_view dtype) {
+  using detail::load_element;
+  return dtype == "I64"   ? load_element<std::int64_t>(from)
+         : dtype == "I32" ? load_element<std::int32_t>(from)
+                          : load_element<std::uint8_t>(from);
 }
 
 /// Sets `y` to `x`, rounded where `To` is a floating type; false where `To` is an integer type that
 /// cannot hold the value.
 template <class To, class From>
+requires(std::is_same_v<From, double> || std::is_same_v<From, std::int64_t>)
 bool convert(From x, To& y) {
-  if constexpr (!std::is_integral_v<To>) {
-    if constexpr (std::is_arithmetic_v<From> && std::is_arithmetic_v<To>) {
-      y = static_cast<To>(x);
-    } else {
-      y = static_cast<To>(static_cast<double>(x));
-    }
+  if constexpr (std::is_arithmetic_v<To> && !std::is_integral_v<To>) {
+    y = static_cast<To>(x);
+    return true;
+  } else if constexpr (!std::is_integral_v<To>) {
+    y = static_cast<To>(static_cast<double>(x));
     return true;
   } else if constexpr (std::is_integral_v<From>) {
     y = static_cast<To>(x);
     return std::in_range<To>(x);
   } else {
-    const auto value = static_cast<double>(x);
     constexpr double low = static_cast<double>(std::numeric_limits<To>::min());
     constexpr double beyond = static_cast<double>(std::numeric_limits<To>::max() / 2 + 1) * 2;
-    if (!(value >= low && value < beyond && value == std::trunc(value))) return false;
-    y = static_cast<To>(value);
+    if (!(x >= low && x < beyond && x == std::trunc(x))) return false;
+    y = static_cast<To>(x);
     return true;
   }
 }

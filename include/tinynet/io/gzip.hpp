@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <filesystem>
 #include <limits>
 #include <string>
 #include <vector>
@@ -22,7 +21,7 @@ namespace detail {
 /// Unpacks gzip data (RFC 1952), which may be several members one after another.
 class Gunzip {
  public:
-  Gunzip(const std::filesystem::path& path, const std::vector<std::byte>& packed)
+  Gunzip(const std::string& path, const std::vector<std::byte>& packed)
       : path_(path), packed_(packed) {
     // 15: the largest window; 16: a gzip header, and its checksum tested.
     if (inflateInit2(&stream_, 15 + 16) != Z_OK) throw std::bad_alloc();
@@ -81,13 +80,13 @@ class Gunzip {
   }
   [[noreturn]] void fail(const Text& what) const {
     throw DataError(Message("gzip", what)
-                        .fact("file", path_.string())
+                        .fact("file", path_)
                         .fact("byte", read_, {"of ", packed_.size()})
                         .fact("reason", stream_.msg ? stream_.msg : "")
                         .hint("fetch the file again"));
   }
 
-  std::filesystem::path path_;
+  std::string path_;
   const std::vector<std::byte>& packed_;
   std::size_t read_ = 0;
   z_stream stream_{};
@@ -99,21 +98,21 @@ class Gunzip {
 /// All bytes of a file, unpacked where they are gzip data: the first two bytes tell, whatever the
 /// name. Throws DataError if the file cannot be read, is named .gz and is not gzip data, is damaged
 /// or cut short, or if it is packed and this build has no zlib.
-inline std::vector<std::byte> read_unpacked(const std::filesystem::path& path) {
+inline std::vector<std::byte> read_unpacked(const std::string& path) {
   auto bytes = read_file(path);
   if (bytes.size() >= 2 && bytes[0] == std::byte{0x1f} && bytes[1] == std::byte{0x8b}) {
 #ifdef TINYNET_ZLIB
     return detail::Gunzip(path, bytes).run();
 #else
     throw DataError(Message("gzip", "the file is packed, and this build cannot unpack it")
-                        .fact("file", path.string())
+                        .fact("file", path)
                         .hint("compile with -DTINYNET_ZLIB and link zlib (-lz), or unpack the file "
                               "with gunzip"));
 #endif
   }
-  if (path.extension() == ".gz") {
+  if (path.ends_with(".gz")) {
     throw DataError(Message("gzip", "the file is named .gz and is not gzip data")
-                        .fact("file", path.string())
+                        .fact("file", path)
                         .fact("size", bytes.size(), "bytes")
                         .hint("fetch the file again; a failed download often leaves a web page"));
   }

@@ -14,10 +14,11 @@
 #include <vector>
 
 #include <tinynet/core/config.hpp>
+#include <tinynet/io/json_quote.hpp>
 
 namespace tinynet::inline TINYNET_ABI::io {
 
-/// A JSON value (RFC 8259): what a safetensors header is made of. `parse_json` reads one.
+/// A JSON value (RFC 8259). `parse_json` reads one.
 template <class = void>
 class JsonOnDemand {
  public:
@@ -75,24 +76,6 @@ class JsonOnDemand {
   std::size_t byte_ = 0;
 };
 using Json = JsonOnDemand<>;
-
-/// The string in quotes, with what JSON forbids inside escaped.
-template <class = void>
-std::string json_quote(std::string_view text) {
-  std::string result = "\"";
-  for (const char c : text) {
-    const auto code = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      result += {'\\', c};
-    } else if (code < 0x20) {
-      static constexpr char hex[] = "0123456789abcdef";
-      result += {'\\', 'u', '0', '0', hex[code >> 4], hex[code & 15]};
-    } else {
-      result += c;
-    }
-  }
-  return result + '"';
-}
 
 template <class U>
 std::string JsonOnDemand<U>::dump() const {

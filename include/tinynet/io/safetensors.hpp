@@ -3,7 +3,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstring>
-#include <filesystem>
 #include <map>
 #include <span>
 #include <string>
@@ -29,7 +28,7 @@ namespace tinynet::inline TINYNET_ABI::io {
 template <class = void>
 class SafetensorsOnDemand {
  public:
-  static SafetensorsOnDemand open(const std::filesystem::path& path) {
+  static SafetensorsOnDemand open(const std::string& path) {
     return SafetensorsOnDemand(path);
   }
   const std::string& path() const { return path_; }
@@ -37,13 +36,10 @@ class SafetensorsOnDemand {
   /// In the order in which they lie in the file.
   const std::vector<SafetensorsEntry>& tensors() const { return header_.tensors(); }
   const std::map<std::string, std::string>& metadata() const { return header_.metadata(); }
-  bool contains(std::string_view name) const {
-    return index_.find(std::string(name)) != index_.end();
-  }
+  bool contains(std::string_view name) const { return find(name) != nullptr; }
   /// Throws DataError if there is none of that name.
   const SafetensorsEntry& tensor(std::string_view name) const {
-    const auto found = index_.find(std::string(name));
-    if (found != index_.end()) return tensors()[found->second];
+    if (const auto* entry = find(name)) return *entry;
     auto message = Message("safetensors", "the file has no tensor '" + std::string(name) + "'");
     message.fact("file", path_);
     for (std::size_t i = 0; i < tensors().size() && i < 3; ++i) {
@@ -66,48 +62,52 @@ class SafetensorsOnDemand {
   template <class T>
   void read(std::string_view name, std::span<T> destination) const {
     const auto& entry = tensor(name);
-    visit_dtype(entry.dtype,
-                [&]<class From>(std::type_identity<From>) { copy<From>(entry, destination); });
+    const auto size = dtype_size(entry.dtype), elements = (entry.end - entry.begin) / size;
+    if (destination.size() != elements) throw_other_size(entry, elements, destination.size());
+    const std::byte* from = bytes_.data() + entry.begin;
+    if (entry.dtype == dtype_name<T>()) {
+      if (elements > 0) std::memcpy(destination.data(), from, elements * size);
+      return;
+    }
+    const bool whole = entry.dtype[0] == 'I' || entry.dtype[0] == 'U';
+    for (std::size_t i = 0; i < elements; ++i, from += size) {
+      const bool fits = whole ? convert(integer_at(from, entry.dtype), destination[i])
+                              : convert(real_at(from, entry.dtype), destination[i]);
+      if (!fits) throw_no_fit(entry, i, size, type_name<T>());
+    }
   }
 
  private:
-  explicit SafetensorsOnDemand(const std::filesystem::path& path)
-      : path_(path.string()),
+  explicit SafetensorsOnDemand(const std::string& path)
+      : path_(path),
         bytes_(read_file(path)),
-        header_({bytes_.data(), bytes_.size()}, path_) {
-    for (const auto& entry : tensors()) index_.emplace(entry.name, index_.size());
-  }
+        header_({bytes_.data(), bytes_.size()}, path_) {}
 
-  template <class From, class To>
-  void copy(const SafetensorsEntry& entry, std::span<To> destination) const {
-    const auto elements = (entry.end - entry.begin) / sizeof(From);
-    if (destination.size() != elements) {
-      throw ShapeError(Message("safetensors", "tensor '" + entry.name + "' does not fit")
-                           .fact("file", path_)
-                           .fact("holds", entry.shape, std::to_string(elements) + " elements")
-                           .fact("into", destination.size(), "elements"));
+  [[noreturn]] void throw_other_size(const SafetensorsEntry& entry, std::size_t elements,
+                                     std::size_t came) const {
+    throw ShapeError(Message("safetensors", "tensor '" + entry.name + "' does not fit")
+                         .fact("file", path_)
+                         .fact("holds", entry.shape, {elements, " elements"})
+                         .fact("into", came, "elements"));
+  }
+  [[noreturn]] void throw_no_fit(const SafetensorsEntry& entry, std::size_t i, std::size_t size,
+                                 const char* type) const {
+    safetensors_error(path_, entry.begin + i * size,
+                      {"element ", i, " of tensor '", entry.name, "' (", entry.dtype,
+                       ") does not fit ", type},
+                      "read the tensor as double");
+  }
+  /// Files have some hundred tensors.
+  const SafetensorsEntry* find(std::string_view name) const {
+    for (const auto& entry : tensors()) {
+      if (entry.name == name) return &entry;
     }
-    const std::byte* source = bytes_.data() + entry.begin;
-    if constexpr (std::is_same_v<From, To>) {
-      if (elements > 0) std::memcpy(destination.data(), source, elements * sizeof(From));
-    } else {
-      for (std::size_t i = 0; i < elements; ++i) {
-        From element;  // copied out: files from elsewhere need not be aligned
-        std::memcpy(&element, source + i * sizeof(From), sizeof(From));
-        if (!convert(element, destination[i])) {
-          safetensors_error(path_, entry.begin + i * sizeof(From),
-                            {"element ", i, " of tensor '", entry.name, "' (", entry.dtype,
-                             ") does not fit ", type_name<To>()},
-                            "read the tensor as double");
-        }
-      }
-    }
+    return nullptr;
   }
 
   std::string path_;
   std::vector<std::byte> bytes_;
   SafetensorsHeader header_;
-  std::map<std::string, std::size_t> index_;
 };
 using Safetensors = SafetensorsOnDemand<>;
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -9,13 +8,13 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <tinynet/core/error.hpp>
 #include <tinynet/io/dtype.hpp>
-#include <tinynet/io/json_parser.hpp>
+#include <tinynet/io/in_order.hpp>
+#include <tinynet/io/json_reader.hpp>
 #include <tinynet/tensor/shape.hpp>
 
 namespace tinynet::inline TINYNET_ABI::io {
@@ -44,7 +43,7 @@ inline constexpr const char* safetensors_damaged =
 
 /// What stands before the data of a safetensors file, checked against the file's bytes: what it
 /// promises is there, in full, and nothing else is.
-template <class Json>
+template <class = void>
 class SafetensorsHeaderOnDemand {
  public:
   /// Throws DataError with the byte at which the file stops making sense.
@@ -53,17 +52,20 @@ class SafetensorsHeaderOnDemand {
     const auto text = header_text(file);
     data_begin_ = length_bytes + text.size();
     file_end_ = file.size();
-    const auto header = parse_json<Json>(text, path, length_bytes);
-    for (const auto& [name, value] : expect<typename Json::Object>(header, "the header")) {
+    JsonReader json(text, path_, length_bytes, safetensors_damaged);
+    json.object("the header", [&](const std::string& name) {
       if (name == "__metadata__") {
-        metadata_ = metadata_from(value);
+        json.object(name, [&](const std::string& key) {
+          metadata_[key] = json.string({"__metadata__ '", key, "'"});
+        });
       } else {
-        tensors_.push_back(entry_from(name, value));
+        tensors_.push_back(entry_from(name, json));
       }
-    }
-    std::sort(tensors_.begin(), tensors_.end(), [](const auto& a, const auto& b) {
-      return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
     });
+    json.end();
+    std::vector<SafetensorsEntry> sorted;
+    for (const auto* entry : in_order<compare_place>(tensors_)) sorted.push_back(*entry);
+    tensors_.swap(sorted);
     check_layout();
   }
 
@@ -89,61 +91,69 @@ class SafetensorsHeaderOnDemand {
             static_cast<std::size_t>(length)};
   }
 
-  std::map<std::string, std::string> metadata_from(const Json& json) const {
-    std::map<std::string, std::string> result;
-    for (const auto& [key, value] : expect<typename Json::Object>(json, "__metadata__")) {
-      result[key] = expect<std::string>(value, "__metadata__ '" + key + "'");
-    }
-    return result;
-  }
-
-  SafetensorsEntry entry_from(const std::string& name, const Json& json) const {
+  SafetensorsEntry entry_from(const std::string& name, JsonReader& json) const {
     const auto owner = "tensor '" + name + "'";
-    expect<typename Json::Object>(json, owner);
-    const auto member = [&](const char* key) -> const Json& {
-      if (const auto* value = json.find(key)) return *value;
-      fail(json.byte(), {owner, " has no ", key});
-    };
     SafetensorsEntry entry{.name = name, .header_byte = json.byte()};
+    std::size_t dtype_byte = 0, shape_byte = 0, offsets_byte = 0;  // 0: it is missing
+    std::uint64_t offsets[2] = {};
+    int offset_count = 0;
+    json.object(owner, [&](const std::string& key) {
+      if (key == "dtype") {
+        dtype_byte = json.byte();
+        entry.dtype = json.string({"dtype of ", owner});
+      } else if (key == "shape") {
+        shape_byte = json.byte();
+        json.array({"shape of ", owner}, [&] {
+          const auto size = count(json, {"a size of ", owner});
+          if (entry.shape.axes() == Shape::max_axes) {
+            fail(shape_byte, {owner, " has more than ", Shape::max_axes, " axes"},
+                 "reshape the tensor before saving it");
+          }
+          entry.shape.append(static_cast<std::int64_t>(size));
+        });
+      } else if (key == "data_offsets") {
+        offsets_byte = json.byte();
+        json.array({"data_offsets of ", owner}, [&] {
+          const auto offset = count(json, {"an offset of ", owner});
+          if (offset_count < 2) offsets[offset_count] = offset;
+          ++offset_count;
+        });
+      } else {
+        json.skip();
+      }
+    });
+    const auto require = [&](std::size_t byte, const char* key) {
+      if (byte == 0) fail(entry.header_byte, {owner, " has no ", key});
+    };
+    require(dtype_byte, "dtype");
+    require(shape_byte, "shape");
+    require(offsets_byte, "data_offsets");
 
-    const auto& dtype = member("dtype");
-    entry.dtype = expect<std::string>(dtype, "dtype of " + owner);
-    std::uint64_t bytes = 0;  // of one element; the sizes multiply it
-    const auto measure = [&]<class T>(std::type_identity<T>) { bytes = sizeof(T); };
-    if (!visit_dtype(entry.dtype, measure)) {
-      fail(dtype.byte(), {owner, " has the unknown dtype ", entry.dtype},
+    std::uint64_t bytes = dtype_size(entry.dtype);  // of one element; the sizes multiply it
+    if (bytes == 0) {
+      fail(dtype_byte, {owner, " has the unknown dtype ", entry.dtype},
            {"tinynet reads ", dtype_list, "; convert the tensor before saving it"});
     }
-
-    const auto& shape = member("shape");
-    for (const auto& json_size : expect<typename Json::Array>(shape, "shape of " + owner)) {
-      const auto size = count(json_size, "a size of " + owner);
-      if (entry.shape.axes() == Shape::max_axes) {
-        fail(shape.byte(), {owner, " has more than ", Shape::max_axes, " axes"},
-             "reshape the tensor before saving it");
+    for (const auto size : entry.shape) {
+      const auto times = static_cast<std::uint64_t>(size);
+      if (times > 0 && bytes > std::numeric_limits<std::int64_t>::max() / times) {
+        fail(shape_byte, {"the size of ", owner, " overflows 64 bits"});
       }
-      entry.shape.append(static_cast<std::int64_t>(size));
-      if (size > 0 && bytes > std::numeric_limits<std::int64_t>::max() / size) {
-        fail(shape.byte(), {"the size of ", owner, " overflows 64 bits"});
-      }
-      bytes *= size;
+      bytes *= times;
     }
 
-    const auto& offsets = member("data_offsets");
-    const auto& range = expect<typename Json::Array>(offsets, "data_offsets of " + owner);
-    if (range.size() != 2) {
-      fail(offsets.byte(),
-           {"data_offsets of ", owner, " holds ", range.size(), " numbers, expected 2"});
+    if (offset_count != 2) {
+      fail(offsets_byte,
+           {"data_offsets of ", owner, " holds ", offset_count, " numbers, expected 2"});
     }
-    const auto begin = count(range[0], "an offset of " + owner);
-    const auto end = count(range[1], "an offset of " + owner);
+    const auto [begin, end] = offsets;
     if (begin > end || end > file_end_ - data_begin_) {
-      fail(offsets.byte(), {owner, " should be ", span_text(begin, end), " of the data, which has ",
-                            file_end_ - data_begin_});
+      fail(offsets_byte, {owner, " should be ", span_text(begin, end), " of the data, which has ",
+                          file_end_ - data_begin_});
     }
     if (end - begin != bytes) {
-      fail(offsets.byte(), {owner, " is ", span_text(begin, end), " of the data, but ", entry.dtype,
-                            " ", to_string(entry.shape), " needs ", bytes, " bytes"});
+      fail(offsets_byte, {owner, " is ", span_text(begin, end), " of the data, but ", entry.dtype,
+                          " ", to_string(entry.shape), " needs ", bytes, " bytes"});
     }
     entry.begin = data_begin_ + static_cast<std::size_t>(begin);
     entry.end = data_begin_ + static_cast<std::size_t>(end);
@@ -167,15 +177,15 @@ class SafetensorsHeaderOnDemand {
     }
   }
 
-  template <class T>
-  const T& expect(const Json& json, const Text& what) const {
-    if (const auto* value = json.template as<T>()) return *value;
-    fail(json.byte(), {what.string(), " is ", json.kind(), ", expected ", Json(T{}).kind()});
-  }
-  std::uint64_t count(const Json& json, const Text& what) const {
-    const auto value = expect<std::int64_t>(json, what);
-    if (value < 0) fail(json.byte(), {what.string(), " is negative: ", value});
+  std::uint64_t count(JsonReader& json, const Text& what) const {
+    const auto byte = json.byte();
+    const auto value = json.whole(what);
+    if (value < 0) fail(byte, {what.string(), " is negative: ", value});
     return static_cast<std::uint64_t>(value);
+  }
+  static int compare_place(const SafetensorsEntry& a, const SafetensorsEntry& b) {
+    if (a.begin != b.begin) return a.begin < b.begin ? -1 : 1;
+    return a.end < b.end ? -1 : a.end > b.end;
   }
   static std::string span_text(std::uint64_t begin, std::uint64_t end) {
     return "bytes " + std::to_string(begin) + " to " + std::to_string(end);
@@ -191,6 +201,6 @@ class SafetensorsHeaderOnDemand {
   std::map<std::string, std::string> metadata_;
   std::vector<SafetensorsEntry> tensors_;
 };
-using SafetensorsHeader = SafetensorsHeaderOnDemand<Json>;
+using SafetensorsHeader = SafetensorsHeaderOnDemand<>;
 
 }  // namespace tinynet::inline TINYNET_ABI::io

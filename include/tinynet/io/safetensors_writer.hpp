@@ -4,7 +4,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <span>
 #include <string>
@@ -13,7 +12,7 @@
 #include <tinynet/core/error.hpp>
 #include <tinynet/io/atomic_file.hpp>
 #include <tinynet/io/dtype.hpp>
-#include <tinynet/io/json.hpp>
+#include <tinynet/io/json_quote.hpp>
 #include <tinynet/io/utf8.hpp>
 #include <tinynet/tensor/tensor.hpp>
 
@@ -27,7 +26,7 @@ static_assert(std::endian::native == std::endian::little, "safetensors files are
 ///     file.add("fc.weight", weight);
 ///     file.metadata("epoch", "3");
 ///     file.write("model.safetensors");
-template <class Json>
+template <class = void>
 class SafetensorsWriterOnDemand {
  public:
   /// Holds on to the tensor's storage, not to a copy: what it contains when `write` runs is
@@ -51,19 +50,21 @@ class SafetensorsWriterOnDemand {
   }
 
   /// Writes the file, whole or not at all: a failure throws DataError and leaves what was there.
-  void write(const std::filesystem::path& path) const {
-    auto entries = entries_;
+  void write(const std::string& path) const {
     // Widest elements first: every tensor then begins at a multiple of its element size.
-    std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-      return a.element_bytes > b.element_bytes;
-    });
+    std::vector<const Entry*> entries;
+    for (const std::size_t bytes : {8, 4, 2, 1}) {
+      for (const auto& entry : entries_) {
+        if (entry.element_bytes == bytes) entries.push_back(&entry);
+      }
+    }
     const auto text = header(entries);
     const std::uint64_t length = text.size();
 
     AtomicFile file(path);
     file.write(std::as_bytes(std::span(&length, 1)));
     file.write(std::as_bytes(std::span<const char>(text.data(), text.size())));
-    for (const auto& entry : entries) file.write(entry.bytes);
+    for (const auto* entry : entries) file.write(entry->bytes);
     file.commit();
   }
 
@@ -77,23 +78,28 @@ class SafetensorsWriterOnDemand {
     std::span<const std::byte> bytes;
   };
 
-  std::string header(const std::vector<Entry>& entries) const {
-    typename Json::Object header;
+  std::string header(const std::vector<const Entry*>& entries) const {
+    std::string text = "{";
+    const auto separate = [&] { text += text.back() == '{' ? "" : ","; };
     if (!metadata_.empty()) {
-      header.emplace_back("__metadata__",
-                          typename Json::Object(metadata_.begin(), metadata_.end()));
+      text += "\"__metadata__\":{";
+      for (const auto& [key, value] : metadata_) {
+        separate();
+        text += json_quote(key) + ':' + json_quote(value);
+      }
+      text += '}';
     }
     std::size_t begin = 0;
-    for (const auto& entry : entries) {
-      const auto end = begin + entry.bytes.size();
-      header.emplace_back(
-          entry.name, typename Json::Object{
-                          {"dtype", entry.dtype},
-                          {"shape", typename Json::Array(entry.shape.begin(), entry.shape.end())},
-                          {"data_offsets", typename Json::Array{begin, end}}});
+    for (const auto* entry : entries) {
+      const auto end = begin + entry->bytes.size();
+      separate();
+      text += json_quote(entry->name);
+      text += Text({":{\"dtype\":\"", entry->dtype, "\",\"shape\":", entry->shape,
+                    ",\"data_offsets\":[", begin, ",", end, "]}"})
+                  .string();
       begin = end;
     }
-    auto text = Json(std::move(header)).dump();
+    text += '}';
     text.resize((text.size() + 7) / 8 * 8, ' ');  // the data begins at a multiple of 8
     return text;
   }
@@ -105,6 +111,6 @@ class SafetensorsWriterOnDemand {
   std::vector<Entry> entries_;
   std::map<std::string, std::string> metadata_;
 };
-using SafetensorsWriter = SafetensorsWriterOnDemand<Json>;
+using SafetensorsWriter = SafetensorsWriterOnDemand<>;
 
 }  // namespace tinynet::inline TINYNET_ABI::io

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include <tinynet/io/in_order.hpp>
 #include <tinynet/io/safetensors.hpp>
 
 namespace tinynet::inline TINYNET_ABI::io {
@@ -31,12 +32,14 @@ class TensorCheckOnDemand {
   /// Throws StateError unless the file holds what was wanted and, behind `prefix`, no more.
   void require(const Safetensors& file, const std::string& prefix, const Message& what,
                const Text& hint) {
-    std::sort(known_.begin(), known_.end());
+    const auto known = in_order<compare_text>(known_);
     std::string unexpected;
     for (const auto& entry : file.tensors()) {
       const auto& name = entry.name;
       if (name.rfind(prefix, 0) != 0 || counts_batches(name)) continue;
-      if (!std::binary_search(known_.begin(), known_.end(), name)) unexpected += "\n    " + name;
+      const auto at = std::partition_point(known.begin(), known.end(),
+                                           [&](const auto* other) { return *other < name; });
+      if (at == known.end() || **at != name) unexpected += "\n    " + name;
     }
     if (missing_.empty() && shapes_.empty() && unexpected.empty()) return;
     auto message = what;

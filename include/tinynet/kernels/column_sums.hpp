@@ -45,24 +45,19 @@ void column_sums(const std::array<A*, sums>& out, Range rows, std::int64_t c, co
   constexpr auto two = std::make_index_sequence<together>();
   constexpr auto one = std::make_index_sequence<1>();
   for (auto* each : out) std::fill_n(each, c, A(0));
-  const auto whole = c / simd::width<A> * simd::width<A>;
   for (auto row = rows.begin; row < rows.end;) {
-    const auto count = rows.end - row >= together ? together : 1;
-    if (count == together) {
-      for (std::int64_t ch = 0; ch < whole; ch += simd::width<A>) {
-        add_rows<A, sums>(two, out, row, ch, FullLanes{}, f);
-      }
-    } else {
-      for (std::int64_t ch = 0; ch < whole; ch += simd::width<A>) {
-        add_rows<A, sums>(one, out, row, ch, FullLanes{}, f);
+    const bool both = rows.end - row >= together;
+    std::int64_t done = 0;  // channels
+    for (; both && done + simd::width<A> <= c; done += simd::width<A>) {
+      add_rows<A, sums>(two, out, row, done, FullLanes{}, f);
+    }
+    const auto next = row + (both ? together : 1);
+    for (; row < next; ++row) {
+      for (auto ch = done; ch < c; ch += simd::width<A>) {
+        const PartLanes lanes{std::min(simd::width<A>, c - ch)};
+        add_rows<A, sums>(one, out, row, ch, lanes, f);
       }
     }
-    if (whole < c) {
-      for (std::int64_t i = 0; i < count; ++i) {
-        add_rows<A, sums>(one, out, row + i, whole, PartLanes{c - whole}, f);
-      }
-    }
-    row += count;
   }
 }
 

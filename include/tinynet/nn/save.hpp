@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <string>
 
 #include <tinynet/io/safetensors.hpp>
@@ -99,7 +98,7 @@ void read_state(const io::Safetensors& file, const Members& members,
 
 /// Writes a model to a safetensors file, whole or not at all.
 template <class = void>
-void save(const Members& model, const std::filesystem::path& path) {
+void save(const Members& model, const std::string& path) {
   io::SafetensorsWriter file;
   write_state(file, model);
   file.write(path);
@@ -107,7 +106,7 @@ void save(const Members& model, const std::filesystem::path& path) {
 
 /// Gives a model the values in a safetensors file; it needs no nn::initialize before.
 template <class = void>
-void load(const Members& model, const std::filesystem::path& path) {
+void load(const Members& model, const std::string& path) {
   read_state(io::Safetensors::open(path), model);
 }
 

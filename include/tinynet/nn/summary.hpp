@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <map>
 #include <string>
 #include <vector>
 
 #include <tinynet/autograd/variable.hpp>
+#include <tinynet/core/list.hpp>
 #include <tinynet/nn/members.hpp>
 
 namespace tinynet::inline TINYNET_ABI::nn {
@@ -47,14 +47,15 @@ class SummaryObserver final : public Observer {
         counted_.push_back(input.id);
         row.parameters += input.shape.elements();
         row.bytes += static_cast<std::int64_t>(input.bytes);
-      } else if (const auto found = reach_.find(input.id); found != reach_.end()) {
-        reach.field = std::max(reach.field, found->second.field);
-        reach.jump = std::max(reach.jump, found->second.jump);
+      } else {
+        const auto& before = reach_of(input.id);
+        reach.field = std::max(reach.field, before.field);
+        reach.jump = std::max(reach.jump, before.jump);
       }
     }
     reach.field += (seen.op.kernel - 1) * seen.op.dilation * reach.jump;
     reach.jump *= seen.op.stride;
-    reach_[seen.output.id] = reach;
+    reach_of(seen.output.id) = reach;
     row.receptive_field = reach.field;
     row.macs = seen.op.macs;
     summary_.parameters += row.parameters;
@@ -68,9 +69,20 @@ class SummaryObserver final : public Observer {
   struct Reach {
     std::int64_t field = 1, jump = 1;
   };
+  /// Of the tensor with that storage; what was not seen is an input.
+  Reach& reach_of(const void* id) {
+    for (std::size_t i = 0; i < seen_.size(); ++i) {
+      if (seen_[i] == id) return reaches_[i];
+    }
+    seen_.push_back(id);
+    reaches_.push_back({});
+    return reaches_.back();
+  }
+
   Summary& summary_;
-  std::map<const void*, Reach> reach_;
-  std::vector<const void*> counted_;
+  List<const void*> seen_;
+  List<Reach> reaches_;
+  List<const void*> counted_;
 };
 
 }  // namespace detail

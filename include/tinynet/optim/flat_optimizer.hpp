@@ -81,7 +81,7 @@ class FlatOptimizer : public Optimizer<P> {
  private:
   virtual void update(const Update& run) = 0;
 
-  void take_step(const StepSettings& settings) override {
+  [[gnu::noinline]] void take_step(const StepSettings& settings) override {
     const double momentum = settings.momentum.value_or(setup_.momentum);
     require_setting(settings.lr >= 0 && settings.lr < infinity, setup_.name, "lr", settings.lr,
                     "a finite number, 0 or more");

@@ -35,7 +35,8 @@ struct GradScalerOptions {
 /// MultiOptimizer of them.
 class GradScaler {
  public:
-  explicit GradScaler(const GradScalerOptions& options = {}) : options_(options) {
+  [[gnu::noinline]] explicit GradScaler(const GradScalerOptions& options = {})
+      : options_(options) {
     require_setting(options.init_scale > 0 && std::isfinite(options.init_scale), "GradScaler",
                     "init_scale", options.init_scale, "finite and above 0");
     require_setting(options.growth_factor > 1, "GradScaler", "growth_factor", options.growth_factor,
@@ -67,7 +68,7 @@ class GradScaler {
 
   /// Divides the gradients by the scale, so that they can be looked at or clipped before `step`.
   template <class P>
-  void unscale(const Optimizer<P>& optimizer) {
+  [[gnu::noinline]] void unscale(const Optimizer<P>& optimizer) {
     if (unscaled_) {
       throw StateError(Message("GradScaler", "unscale was called twice before a step")
                            .hint("once after all backward passes of a step"));
@@ -84,7 +85,7 @@ class GradScaler {
   /// optimizer.step(settings...), or nothing where a gradient is not finite; then the next scale.
   /// Returns whether the step was taken.
   template <class P, class... Settings>
-  bool step(Optimizer<P>& optimizer, const Settings&... settings) {
+  [[gnu::noinline]] bool step(Optimizer<P>& optimizer, const Settings&... settings) {
     if (!unscaled_) unscale(optimizer);
     unscaled_ = false;
     if (finite_) optimizer.step(settings...);

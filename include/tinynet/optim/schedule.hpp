@@ -33,7 +33,7 @@ class Schedule {
           }
         }) {}
 
-  StepSettings operator()(std::int64_t step) const {
+  [[gnu::noinline]] StepSettings operator()(std::int64_t step) const {
     if (step < 0) throw StateError(Message("Schedule", "the step is negative").fact("came", step));
     return f_(step);
   }

@@ -14,6 +14,51 @@
 
 namespace tinynet::inline TINYNET_ABI {
 
+namespace detail {
+// What goes wrong with tensors of any type, compiled once.
+[[noreturn, gnu::cold, gnu::noinline]] inline void throw_no_item(const Shape& shape) {
+  throw ShapeError(Message("item", "needs a tensor with one element").fact("came", shape));
+}
+[[noreturn, gnu::cold, gnu::noinline]] inline void throw_not_filled(const Shape& shape,
+                                                                    std::size_t values) {
+  throw ShapeError(Message("Tensor::from", "the values do not fill the shape")
+                       .fact("shape", shape, {shape.elements(), " elements"})
+                       .fact("came", values, "values"));
+}
+[[noreturn, gnu::cold, gnu::noinline]] inline void throw_no_reshape(const Shape& from,
+                                                                    const Shape& to) {
+  throw ShapeError(Message("reshape", "the number of elements would change")
+                       .fact("from", from, {from.elements(), " elements"})
+                       .fact("to", to, {to.elements(), " elements"}));
+}
+[[noreturn, gnu::cold, gnu::noinline]] inline void throw_no_rows(const Shape& shape,
+                                                                 std::int64_t begin,
+                                                                 std::int64_t end) {
+  throw ShapeError(
+      Message("rows", "no such rows").fact("rows", {begin, " to ", end}).fact("shape", shape));
+}
+
+/// Where the element with that index lies, checked.
+template <class = void>
+std::int64_t position(const Shape& shape, std::initializer_list<std::int64_t> index) {
+  std::int64_t at = 0;
+  int axis = 0;
+  if (static_cast<int>(index.size()) != shape.axes()) {
+    throw ShapeError(Message("element", "needs one index per axis")
+                         .fact("shape", shape)
+                         .fact("came", index.size(), "indices"));
+  }
+  for (const auto i : index) {
+    if (i < 0 || i >= shape[axis]) {
+      throw ShapeError(Message("element", {"index ", i, " is out of range on axis ", axis})
+                           .fact("shape", shape));
+    }
+    at = at * shape[axis++] + i;
+  }
+  return at;
+}
+}  // namespace detail
+
 /// A dense array in row-major order (images channels last: [n, h, w, c]). A handle: a copy shares the
 /// storage, `clone` copies it. `T` is any trivially copyable type; networks use the four Scalars.
 template <class T>
@@ -38,9 +83,7 @@ class Tensor {
   static Tensor from(const Shape& shape, std::span<const T> values) {
     Tensor tensor(shape);
     if (std::int64_t(values.size()) != tensor.size()) {
-      throw ShapeError(Message("Tensor::from", "the values do not fill the shape")
-                           .fact("shape", shape, {tensor.size(), " elements"})
-                           .fact("came", values.size(), "values"));
+      detail::throw_not_filled(shape, values.size());
     }
     std::copy(values.begin(), values.end(), tensor.data());
     return tensor;
@@ -68,17 +111,15 @@ class Tensor {
   /// The element at one index per axis, checked.
   template <class... Index>
   T& operator()(Index... index) {
-    return data()[position({static_cast<std::int64_t>(index)...})];
+    return data()[detail::position(shape_, {static_cast<std::int64_t>(index)...})];
   }
   template <class... Index>
   const T& operator()(Index... index) const {
-    return data()[position({static_cast<std::int64_t>(index)...})];
+    return data()[detail::position(shape_, {static_cast<std::int64_t>(index)...})];
   }
   /// The value of a tensor with one element.
   T item() const {
-    if (size_ != 1) {
-      throw ShapeError(Message("item", "needs a tensor with one element").fact("came", shape_));
-    }
+    if (size_ != 1) detail::throw_no_item(shape_);
     return *data();
   }
 
@@ -92,19 +133,12 @@ class Tensor {
     return reshape(shape);
   }
   Tensor reshape(const Shape& shape) const {
-    if (shape.elements() != size_) {
-      throw ShapeError(Message("reshape", "the number of elements would change")
-                           .fact("from", shape_, {size_, " elements"})
-                           .fact("to", shape, {shape.elements(), " elements"}));
-    }
+    if (shape.elements() != size_) detail::throw_no_reshape(shape_, shape);
     return Tensor(buffer_, offset_, shape);
   }
   /// Elements [begin, end) of the outermost axis. Shares storage.
   Tensor rows(std::int64_t begin, std::int64_t end) const {
-    if (begin < 0 || end < begin || end > shape_[0]) {
-      throw ShapeError(
-          Message("rows", "no such rows").fact("rows", {begin, " to ", end}).fact("shape", shape_));
-    }
+    if (begin < 0 || end < begin || end > shape_[0]) detail::throw_no_rows(shape_, begin, end);
     auto shape = shape_;
     const std::int64_t row = shape[0] ? size_ / shape[0] : 0;
     shape[0] = end - begin;
@@ -126,24 +160,6 @@ class Tensor {
       }
     });
     return tensor;
-  }
-
-  std::int64_t position(std::initializer_list<std::int64_t> index) const {
-    std::int64_t at = 0;
-    int axis = 0;
-    if (static_cast<int>(index.size()) != shape_.axes()) {
-      throw ShapeError(Message("element", "needs one index per axis")
-                           .fact("shape", shape_)
-                           .fact("came", index.size(), "indices"));
-    }
-    for (const auto i : index) {
-      if (i < 0 || i >= shape_[axis]) {
-        throw ShapeError(Message("element", {"index ", i, " is out of range on axis ", axis})
-                             .fact("shape", shape_));
-      }
-      at = at * shape_[axis++] + i;
-    }
-    return at;
   }
 
   Buffer buffer_;

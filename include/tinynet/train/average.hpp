@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <span>
 #include <string>
 #include <utility>
@@ -57,7 +56,7 @@ using WeightAverage = WeightAverageOnDemand<>;
 ///
 ///     train::average_files({"a/model.safetensors", "b/model.safetensors"}, model);
 template <class = void>
-void average_files(const std::vector<std::filesystem::path>& files, const nn::Members& model,
+void average_files(const std::vector<std::string>& files, const nn::Members& model,
                    const std::string& prefix = "") {
   if (files.empty()) throw StateError(Message("average_files", "there is no file"));
   nn::read_state(io::Safetensors::open(files[0]), model, prefix);

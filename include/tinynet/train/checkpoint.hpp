@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <limits>
 #include <map>
 #include <string>
@@ -63,7 +62,7 @@ class CheckpointOnDemand {
   }
 
   /// Throws DataError where the file cannot be written; the old one is whole then.
-  void save(const std::filesystem::path& path, const Position& position) const {
+  void save(const std::string& path, const Position& position) const {
     io::SafetensorsWriter file;
     nn::write_state(file, model_, "model.");
     for (const auto& entry : entries()) {
@@ -81,7 +80,7 @@ class CheckpointOnDemand {
 
   /// Reads it back. Throws StateError that lists all settings and tensors that differ, before
   /// anything is changed; DataError, as early, where the file is damaged or is no checkpoint.
-  Position load(const std::filesystem::path& path) const {
+  Position load(const std::string& path) const {
     const auto file = io::Safetensors::open(path);
     Position position{.notes = file.metadata()};
     position.epochs = whole(file, "epochs");
@@ -101,7 +100,7 @@ class CheckpointOnDemand {
     const char* hint = "give the options that the run began with, or another folder for a new run";
     check.require(file, "", message, hint);
     if (!different.empty()) {
-      throw StateError(message.fact("file", path.string()).hint(hint));
+      throw StateError(message.fact("file", path).hint(hint));
     }
 
     // All that can still be wrong with the file is a count; nothing was changed so far.

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include <tinynet/io/safetensors.hpp>
@@ -59,7 +58,7 @@ using Ensemble = EnsembleOnDemand<>;
 
 /// Writes predictions as a safetensors file: members of an ensemble may come from several runs.
 template <class = void>
-void save_predictions(const Predictions& predictions, const std::filesystem::path& path) {
+void save_predictions(const Predictions& predictions, const std::string& path) {
   io::SafetensorsWriter file;
   file.add("logits", predictions.logits);
   file.add("labels", predictions.labels);
@@ -69,7 +68,7 @@ void save_predictions(const Predictions& predictions, const std::filesystem::pat
 
 /// Reads them back. Throws DataError where the file holds something else.
 template <class = void>
-Predictions load_predictions(const std::filesystem::path& path) {
+Predictions load_predictions(const std::string& path) {
   const auto file = io::Safetensors::open(path);
   const auto samples = file.read<std::int64_t>("samples");
   Predictions result{file.read<float>("logits"),
@@ -78,14 +77,14 @@ Predictions load_predictions(const std::filesystem::path& path) {
   const auto n = result.size();
   if (result.logits.shape().axes() != 2 || result.logits.shape()[0] != n || samples.size() != n) {
     throw DataError(Message("load_predictions", "needs a row of logits for each label")
-                        .fact("file", path.string())
+                        .fact("file", path)
                         .fact("logits", result.logits.shape())
                         .fact("labels", result.labels.shape()));
   }
   for (std::int64_t i = 0; i < n; ++i) {
     if (result.label(i) >= 0 && result.label(i) < result.classes()) continue;
     throw DataError(Message("load_predictions", "a label is no class")
-                        .fact("file", path.string())
+                        .fact("file", path)
                         .fact("expected", {"0 to ", result.classes() - 1})
                         .fact("came", result.label(i), {"row ", i}));
   }

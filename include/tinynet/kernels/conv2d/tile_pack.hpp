@@ -286,13 +286,7 @@ TINYNET_TARGET_BF16 inline void turn_tiles(bfloat16* tiles, std::int64_t pixels,
                                            std::int64_t count) {
   for (std::int64_t i = 0; i < pixels; ++i, tiles += pixel_step(count)) {
     for (std::int64_t t = 0; t < count; ++t) {
-      bfloat16* tile = tiles + t * tiles::tile_elements;
-      __m512i r[16];
-#pragma GCC unroll 16
-      for (int k = 0; k < 16; ++k) r[k] = _mm512_load_si512(tile + k * depth);
-      tiles::transpose_pairs(r);
-#pragma GCC unroll 16
-      for (int k = 0; k < 16; ++k) _mm512_store_si512(tile + k * depth, r[k]);
+      tiles::turn_tile(tiles + t * tiles::tile_elements);
     }
   }
 }

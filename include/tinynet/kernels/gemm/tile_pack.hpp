@@ -82,6 +82,16 @@ TINYNET_BF16_INLINE void transpose_pairs(__m512i (&r)[16]) {
   }
 }
 
+/// The same in a tile, in place.
+TINYNET_TARGET_BF16 inline void turn_tile(bfloat16* tile) {
+  __m512i r[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) r[i] = _mm512_load_si512(tile + i * tile_depth);
+  transpose_pairs(r);
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) _mm512_store_si512(tile + i * tile_depth, r[i]);
+}
+
 /// What a tile is filled for: lane after lane (A), or pair of depths after pair of depths (B).
 enum class TileOrder { lanes, pairs };
 
@@ -90,32 +100,25 @@ template <class T>
 TINYNET_TARGET_BF16 void pack_tile(bfloat16* tile, Matrix<const T> strip, TileOrder order) {
   const auto row = strip.row_stride, col = strip.col_stride;
   const auto found = row == 1 && col != 1 ? TileOrder::pairs : TileOrder::lanes;
-  __m512i r[16];
-  if (found == TileOrder::pairs) {
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) {
+  for (int i = 0; i < 16; ++i) {
+    auto* line = tile + i * tile_depth;
+    if (found == TileOrder::pairs) {
       const T* first = strip.data + 2 * i * col;
       const auto left = strip.cols - 2 * i;
-      r[i] = left > 0 ? load_pairs(first, left > 1 ? first + col : nullptr, strip.rows)
-                      : _mm512_setzero_si512();
-    }
-  } else if (col == 1) {
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) {
-      r[i] = i < strip.rows ? load_32(strip.data + i * row, strip.cols) : _mm512_setzero_si512();
-    }
-  } else {
-    for (int i = 0; i < 16; ++i) {
-      alignas(64) bfloat16 lane[32] = {};
-      for (std::int64_t p = 0; i < strip.rows && p < strip.cols; ++p) {
-        lane[p] = bfloat16(static_cast<float>(strip.data[i * row + p * col]));
+      _mm512_store_si512(line, left > 0 ? load_pairs(first, left > 1 ? first + col : nullptr, strip.rows)
+                                        : _mm512_setzero_si512());
+    } else if (i >= strip.rows) {
+      _mm512_store_si512(line, _mm512_setzero_si512());
+    } else if (col == 1) {
+      _mm512_store_si512(line, load_32(strip.data + i * row, strip.cols));
+    } else {
+      for (std::int64_t p = 0; p < tile_depth; ++p) {
+        const auto at = i * row + p * col;
+        line[p] = p < strip.cols ? bfloat16(static_cast<float>(strip.data[at])) : bfloat16();
       }
-      r[i] = _mm512_load_si512(lane);
     }
   }
-  if (found != order) transpose_pairs(r);
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) _mm512_store_si512(tile + i * tile_depth, r[i]);
+  if (found != order) turn_tile(tile);
 }
 
 /// Fills the tiles of a strip of at most 32 lanes, two side by side for each 32 of depth: 2 KB that
