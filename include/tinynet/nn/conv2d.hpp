@@ -21,6 +21,23 @@ struct Conv2dOptions {
   init::Init init = init::pytorch_default();
 };
 
+namespace detail {
+inline void check(const Conv2dOptions& o) {
+  if (o.in < 1 || o.out < 1 || o.kernel < 1) {
+    throw ShapeError(Message("Conv2d", "channels and kernel are at least 1")
+                         .fact("in", static_cast<int>(o.in))
+                         .fact("out", static_cast<int>(o.out))
+                         .fact("kernel", o.kernel));
+  }
+  if (o.groups < 1 || o.in % o.groups != 0 || o.out % o.groups != 0) {
+    throw ShapeError(Message("Conv2d", "groups must divide the channels")
+                         .fact("in", static_cast<int>(o.in))
+                         .fact("out", static_cast<int>(o.out))
+                         .fact("groups", o.groups));
+  }
+}
+}  // namespace detail
+
 /// Two-dimensional convolution, channels last: [n, h, w, in] -> [n, oh, ow, out].
 template <Scalar T>
 struct Conv2d {
@@ -28,18 +45,7 @@ struct Conv2d {
   Parameter<param_t<T>> weight, bias;  // [out, kernel, kernel, in / groups], [out]
 
   explicit Conv2d(const Conv2dOptions& o) : options(o) {
-    if (o.in < 1 || o.out < 1 || o.kernel < 1) {
-      throw ShapeError(Message("Conv2d", "channels and kernel are at least 1")
-                           .fact("in", static_cast<int>(o.in))
-                           .fact("out", static_cast<int>(o.out))
-                           .fact("kernel", o.kernel));
-    }
-    if (o.groups < 1 || o.in % o.groups != 0 || o.out % o.groups != 0) {
-      throw ShapeError(Message("Conv2d", "groups must divide the channels")
-                           .fact("in", static_cast<int>(o.in))
-                           .fact("out", static_cast<int>(o.out))
-                           .fact("groups", o.groups));
-    }
+    detail::check(o);
     weight = {{o.out, o.kernel, o.kernel, o.in / o.groups}, ParameterKind::weight, o.init};
     const double bound = 1 / std::sqrt(1.0 * o.in / o.groups * o.kernel * o.kernel);
     if (o.bias) bias = {{o.out}, ParameterKind::bias, init::uniform(-bound, bound)};

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -37,19 +38,18 @@ class Members {
   }
 
   template <class P>
-  void operator()(const std::string& name, Parameter<P>& parameter) {
+  [[gnu::noinline]] void operator()(std::string_view name, Parameter<P>& parameter) {
     if (parameter) entries_.push_back({path(name), &parameter});
   }
   template <class P>
-  void operator()(const std::string& name, Tensor<P>& buffer) {
+  [[gnu::noinline]] void operator()(std::string_view name, Tensor<P>& buffer) {
     entries_.push_back({path(name), &buffer});
   }
   /// Layers without anything to list (an activation) are passed over.
   template <class Child>
-  void operator()(const std::string& name, Child& child) {
+  void operator()(std::string_view name, Child& child) {
     if constexpr (HasMembers<Child>) {
-      const auto length = prefix_.size();
-      prefix_.append(name) += '.';
+      const auto length = enter(name);
       list(child);
       prefix_.resize(length);
     }
@@ -58,8 +58,7 @@ class Members {
   template <class L>
   void list(L& layer) {
     if constexpr (MapsChannels<L> || AbsorbsChannelMap<L>) {
-      affine_.push_back(
-          {layer_of(prefix_), layer.weight.value().data(), &layer, &detail::affine<L>});
+      add_affine(layer.weight.value().data(), &layer, &detail::affine<L>);
     }
     layer.members(*this);
   }
@@ -86,7 +85,19 @@ class Members {
   }
 
  private:
-  [[gnu::noinline]] std::string path(const std::string& name) const { return prefix_ + name; }
+  // Not inlined: every layer of every type lists its parts.
+  [[gnu::noinline]] std::string path(std::string_view name) const {
+    return std::string(prefix_).append(name);
+  }
+  [[gnu::noinline]] std::size_t enter(std::string_view name) {
+    const auto length = prefix_.size();
+    prefix_.append(name) += '.';
+    return length;
+  }
+  [[gnu::noinline]] void add_affine(const void* weight, void* layer,
+                                   decltype(AffineLayer::answer) answer) {
+    affine_.push_back({layer_of(prefix_), weight, layer, answer});
+  }
 
   std::string prefix_;
   List<Entry> entries_;

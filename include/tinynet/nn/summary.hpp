@@ -102,23 +102,19 @@ Summary summary(Model& model, const Shape& input) {
 /// A table with one line an op and the totals.
 template <class = void>
 std::string to_string(const Summary& summary) {
-  std::string text;
-  const auto line = [&](const std::string& path, const std::string& op, const std::string& output,
-                        const std::string& parameters, const std::string& bytes,
-                        const std::string& macs, const std::string& field) {
-    char row[256];
-    std::snprintf(row, sizeof row, "%-28s %-24s %-20s %12s %12s %14s %6s\n", path.c_str(),
-                  op.c_str(), output.c_str(), parameters.c_str(), bytes.c_str(), macs.c_str(),
-                  field.c_str());
-    text += row;
+  char line[256];
+  std::snprintf(line, sizeof line, "%-28s %-24s %-20s %12s %12s %14s %6s\n", "layer", "op", "output",
+                "parameters", "bytes", "MACs", "field");
+  std::string text = line;
+  const auto add = [&](const char* path, const char* op, const Text& output, const auto& counts) {
+    std::snprintf(line, sizeof line, "%-28s %-24s %-20s %12lld %12lld %14lld %6lld\n", path, op,
+                  output.string().c_str(), static_cast<long long>(counts.parameters),
+                  static_cast<long long>(counts.bytes), static_cast<long long>(counts.macs),
+                  static_cast<long long>(counts.receptive_field));
+    text += line;
   };
-  line("layer", "op", "output", "parameters", "bytes", "MACs", "field");
-  for (const auto& row : summary.rows) {
-    line(row.path, row.op, to_string(row.output), std::to_string(row.parameters),
-         std::to_string(row.bytes), std::to_string(row.macs), std::to_string(row.receptive_field));
-  }
-  line("total", "", "", std::to_string(summary.parameters), std::to_string(summary.bytes),
-       std::to_string(summary.macs), std::to_string(summary.receptive_field));
+  for (const auto& row : summary.rows) add(row.path.c_str(), row.op.c_str(), row.output, row);
+  add("total", "", "", summary);
   return text;
 }
 

@@ -17,56 +17,68 @@ struct BatchNormWeights {
 
 namespace detail {
 
-/// What the gradients of a normalisation read, and its scale and shift.
-template <Scalar T>
-struct Normalization {
-  using P = param_t<T>;
-  Tensor<T> x;
+/// What a normalisation makes of each channel, whatever the type of its activations.
+template <class P>
+struct ChannelNorm {
   Tensor<P> gamma;
   BatchStatistics<P> statistics;
   Tensor<P> scale, shift;  // [c]: gamma * inverse_std, beta - mean * scale
 
-  Normalization(const Tensor<T>& input, const Tensor<double>& moments,
-                const BatchNormWeights<P>& bn, const Context& ctx)
-      : x(input), gamma(bn.gamma.value()) {
-    check_batch_norm(x.shape(), bn.gamma, bn.beta, bn.running_mean, bn.running_var, ctx);
-    statistics = batch_statistics(x, moments, bn.running_mean, bn.running_var, bn.settings, ctx);
-    scale = Tensor<P>({channels()});
-    shift = Tensor<P>({channels()});
-    for (std::int64_t ch = 0; ch < channels(); ++ch) {
+  [[gnu::noinline]] ChannelNorm(const BatchNormWeights<P>& bn, BatchStatistics<P> of)
+      : gamma(bn.gamma.value()), statistics(std::move(of)), scale(gamma.shape()), shift(gamma.shape()) {
+    for (std::int64_t ch = 0; ch < gamma.size(); ++ch) {
       scale.data()[ch] = gamma.data()[ch] * statistics.inverse_std.data()[ch];
       shift.data()[ch] =
           bn.beta.value().data()[ch] - statistics.mean.data()[ch] * scale.data()[ch];
     }
   }
+};
+
+/// What the gradients of a normalisation read.
+template <Scalar T>
+struct Normalization : ChannelNorm<param_t<T>> {
+  using P = param_t<T>;
+  Tensor<T> x;
+
+  Normalization(const Tensor<T>& input, const Tensor<double>& moments,
+                const BatchNormWeights<P>& bn, const Context& ctx)
+      : ChannelNorm<P>(bn, statistics_of(input, moments, bn, ctx)), x(input) {}
 
   std::int64_t channels() const { return x.shape()[-1]; }
   std::int64_t rows() const { return x.size() / channels(); }
+
+ private:
+  static BatchStatistics<P> statistics_of(const Tensor<T>& x, const Tensor<double>& moments,
+                                          const BatchNormWeights<P>& bn, const Context& ctx) {
+    check_batch_norm(x.shape(), bn.gamma, bn.beta, bn.running_mean, bn.running_var, ctx);
+    return batch_statistics(x, moments, bn.running_mean, bn.running_var, bn.settings, ctx);
+  }
 };
 
 /// What reaches the normalised image backwards, for each of n images with coefficients of its own.
-template <Scalar T>
-struct NormalizedGradient {
-  using P = param_t<T>;
-  Tensor<T> ds = {};  // behind the gate: dy * f'(z), or dy where the activation is still to come
+template <class P>
+struct ImageCoefficients {
   Tensor<double> sums = {};  // [n, 2, c]: over pixels, of ds after the activation and ds * (x - mean)
   Tensor<P> gate = {};  // [n, c], or empty: one
   Tensor<P> dpooled = {};  // [n, c]: of the mean over pixels; or empty: zero
   Tensor<P> pooled = {};   // [n, c]: that mean of x; empty as dpooled
 };
 
-/// The gradients of a normalisation's inputs. With dn = gate * ds + dpooled / pixels:
-///   dbeta = sum dn,  dgamma = sum dn * xhat,
-///   dx = scale * (dn - dbeta / rows - xhat * dgamma / rows),
-/// the last two terms only where the statistics are of the batch.
-template <Scalar T>
-void normalization_backward(const Normalization<T>& norm, NormalizedGradient<T>& from,
-                            const FusedActivation<T>& f, const Gradient<T>& dx,
-                            const Gradient<param_t<T>>& dgamma,
-                            const Gradient<param_t<T>>& dbeta) {
-  using P = param_t<T>;
-  const std::int64_t c = norm.channels(), n = from.sums.size() / (2 * c);
-  const kernels::NormActGeometry g{n, norm.rows() / n, c};
+/// Coefficients of kernels::norm_act_input, [n, c] each.
+template <class P>
+struct InputCoefficients {
+  Tensor<P> a, b, k, scale, shift;
+};
+
+/// The gradients of gamma and beta. With dn = gate * ds + dpooled / pixels:
+///   dbeta = sum dn,  dgamma = sum dn * xhat.
+/// Returns both sums, the latter over inverse_std: [2, c].
+template <class P>
+[[gnu::noinline]] Tensor<double> channel_gradients(const ChannelNorm<P>& norm,
+                                                   const ImageCoefficients<P>& from,
+                                                   const Gradient<P>& dgamma,
+                                                   const Gradient<P>& dbeta) {
+  const std::int64_t c = norm.gamma.size(), n = from.sums.size() / (2 * c);
   const P *mean = norm.statistics.mean.data(), *inverse_std = norm.statistics.inverse_std.data();
   Tensor<double> totals = Tensor<double>::zeros({2, c});
   for (std::int64_t image = 0; image < n; ++image) {
@@ -95,25 +107,54 @@ void normalization_backward(const Normalization<T>& norm, NormalizedGradient<T>&
       kernels::put(to.span[ch], static_cast<P>(totals.data()[c + ch] * inverse_std[ch]), to.store);
     }
   }
-  if (!dx) return;
+  return totals;
+}
 
-  const double each = norm.statistics.of_batch ? 1 / static_cast<double>(norm.rows()) : 0;
-  Tensor<P> a({n, c}), b({n, c}), k({n, c}), scale({n, c}), shift({n, c});
+/// Those of the gradient of x,
+///   dx = scale * (dn - dbeta / rows - xhat * dgamma / rows),
+/// the last two terms only where the statistics are of the batch.
+template <class P>
+[[gnu::noinline]] InputCoefficients<P> input_coefficients(const ChannelNorm<P>& norm,
+                                                          const ImageCoefficients<P>& from,
+                                                          const Tensor<double>& totals,
+                                                          std::int64_t pixels) {
+  const std::int64_t c = norm.gamma.size(), n = from.sums.size() / (2 * c);
+  const P *mean = norm.statistics.mean.data(), *inverse_std = norm.statistics.inverse_std.data();
+  const double each = norm.statistics.of_batch ? 1 / static_cast<double>(n * pixels) : 0;
+  const Shape shape{n, c};
+  InputCoefficients<P> to{Tensor<P>(shape), Tensor<P>(shape), Tensor<P>(shape), Tensor<P>(shape),
+                          Tensor<P>(shape)};
   for (std::int64_t at = 0; at < n * c; ++at) {
     const std::int64_t ch = at % c;
     const double s = norm.scale.data()[ch], inverse = inverse_std[ch];
     const double slope = -s * inverse * inverse * totals.data()[c + ch] * each;
     double constant = -totals.data()[ch] * each;
-    if (!from.dpooled.empty()) constant += from.dpooled.data()[at] / double(g.pixels);
-    scale.data()[at] = norm.scale.data()[ch];
-    shift.data()[at] = norm.shift.data()[ch];
-    a.data()[at] = static_cast<P>(from.gate.empty() ? s : s * from.gate.data()[at]);
-    b.data()[at] = static_cast<P>(s * constant - slope * mean[ch]);
-    k.data()[at] = static_cast<P>(slope);
+    if (!from.dpooled.empty()) constant += from.dpooled.data()[at] / double(pixels);
+    to.scale.data()[at] = norm.scale.data()[ch];
+    to.shift.data()[at] = norm.shift.data()[ch];
+    to.a.data()[at] = static_cast<P>(from.gate.empty() ? s : s * from.gate.data()[at]);
+    to.b.data()[at] = static_cast<P>(s * constant - slope * mean[ch]);
+    to.k.data()[at] = static_cast<P>(slope);
   }
-  const auto to = dx.open_over(from.ds);
-  kernels::norm_act_input<T>({to.span.data(), to.store, from.ds.data(), norm.x.data(),
-                              scale.data(), shift.data(), a.data(), b.data(), k.data()},
+  return to;
+}
+
+/// The gradients of a normalisation's inputs; `ds` is what arrives behind the gate: dy * f'(z), or dy
+/// where the activation is still to come.
+template <Scalar T>
+void normalization_backward(const Normalization<T>& norm, Tensor<T>& ds,
+                            const ImageCoefficients<param_t<T>>& from,
+                            const FusedActivation<T>& f, const Gradient<T>& dx,
+                            const Gradient<param_t<T>>& dgamma,
+                            const Gradient<param_t<T>>& dbeta) {
+  const auto totals = channel_gradients<param_t<T>>(norm, from, dgamma, dbeta);
+  if (!dx) return;
+  const std::int64_t c = norm.channels(), n = from.sums.size() / (2 * c);
+  const kernels::NormActGeometry g{n, norm.rows() / n, c};
+  const auto k = input_coefficients<param_t<T>>(norm, from, totals, g.pixels);
+  const auto to = dx.open_over(ds);
+  kernels::norm_act_input<T>({to.span.data(), to.store, ds.data(), norm.x.data(), k.scale.data(),
+                              k.shift.data(), k.a.data(), k.b.data(), k.k.data()},
                              f, g);
 }
 
@@ -156,10 +197,9 @@ Variable<T> batch_norm_act(Variable<T> x,                              // [..., 
   return record(
       ctx, {activation.name(false, add)}, y, inputs(x, bn.gamma, bn.beta, residual),
       [norm, activation, kept, add, g](auto& dy, auto dx, auto dgamma, auto dbeta, auto dresidual) {
-        detail::NormalizedGradient<T> from{.ds = dy, .sums = Tensor<double>({2, g.c})};
+        detail::ImageCoefficients<param_t<T>> from{.sums = Tensor<double>({2, g.c})};
         T* ds = nullptr;  // stored only for those who read it; over dy where dy is ours
         if (add) {
-          from.ds = Tensor<T>();
           if (!dy.unique()) dy = dy.clone();
           ds = dy.data();
         }
@@ -169,9 +209,9 @@ Variable<T> batch_norm_act(Variable<T> x,                              // [..., 
              norm.shift.data(), norm.statistics.mean.data()},
             activation, g);
         if (add && dresidual) dresidual.pass(dy);
-        from.ds = std::move(dy);
-        detail::normalization_backward<T>(norm, from, add ? FusedActivation<T>() : activation, dx,
-                                          dgamma, dbeta);
+        detail::normalization_backward<T>(norm, dy, from,
+                                          add ? FusedActivation<T>() : activation, dx, dgamma,
+                                          dbeta);
       });
 }
 

@@ -18,7 +18,9 @@ template <Scalar T>
 struct PooledNorm {
   struct Shared {
     detail::Normalization<T> norm;
-    detail::NormalizedGradient<T> gradient = {};  // what gate_act leaves for batch_norm_pool
+    // What gate_act leaves for batch_norm_pool; `ds` is the gradient behind the gate.
+    detail::ImageCoefficients<param_t<T>> gradient = {};
+    Tensor<T> ds = {};
   };
   Variable<param_t<T>> pooled;  // [n, c]
   std::shared_ptr<Shared> shared;
@@ -48,13 +50,15 @@ PooledNorm<T> batch_norm_pool(const Variable<T>& x,                    // [n, h,
       [shared](const auto& dpooled, auto dx, auto dgamma, auto dbeta) {
         auto& from = shared->gradient;
         from.dpooled = dpooled;
-        if (from.ds.empty()) {  // no gradient came through the gated image
-          from.ds = shared->norm.x;
+        auto& ds = shared->ds;
+        if (ds.empty()) {  // no gradient came through the gated image
+          ds = shared->norm.x;
           from.gate = Tensor<P>::zeros(dpooled.shape());
           from.sums = Tensor<double>::zeros({dpooled.shape()[0], 2, dpooled.shape()[1]});
         }
-        detail::normalization_backward<T>(shared->norm, from, {}, dx, dgamma, dbeta);
+        detail::normalization_backward<T>(shared->norm, ds, from, {}, dx, dgamma, dbeta);
         from = {};
+        ds = {};
       });
   return {recorded, shared};
 }
@@ -110,7 +114,7 @@ Variable<T> gate_act(const PooledNorm<T>& pooled,
         }
         if (dresidual) dresidual.pass(dy);
         left.gate = gate;
-        left.ds = std::move(dy);
+        shared->ds = std::move(dy);
         if (dpooled) {  // what is left here needs batch_norm_pool to run, whatever the gate is
           const auto to = dpooled.open();
           if (to.store == Store::overwrite) std::fill(to.span.begin(), to.span.end(), P(0));

@@ -7,15 +7,18 @@ namespace tinynet::inline TINYNET_ABI::ops {
 
 namespace detail {
 
+inline void require_dropping(const char* name, double p, const std::string& path) {
+  if (p >= 0 && p < 1) return;
+  throw ShapeError(Message(name, "the probability of dropping is at least 0 and below 1")
+                       .fact("came", p)
+                       .fact("in", path));
+}
+
 /// Drops blocks: `kernel(y, x, keep, key, store)` writes the kept ones, divided by `keep`. The mask is not
 /// stored: the backward pass draws it again from the same key.
 template <Scalar T, class Kernel>
 Variable<T> drop(const char* name, const Variable<T>& x, double p, Context& ctx, Kernel kernel) {
-  if (!(p >= 0 && p < 1)) {
-    throw ShapeError(Message(name, "the probability of dropping is at least 0 and below 1")
-                         .fact("came", p)
-                         .fact("in", ctx.path));
-  }
+  require_dropping(name, p, ctx.path);
   if (!ctx.is_training() || p == 0) return x;
   const auto key = ctx.draw();
   const double keep = 1 - p;

@@ -6,22 +6,18 @@
 
 namespace tinynet::inline TINYNET_ABI::ops {
 
-/// A fully connected layer: y[n, o] = bias[o] + sum_i x[n, i] * w[o, i].
-/// Throws ShapeError if the features differ.
-template <Scalar T>
-Variable<T> linear(const Variable<T>& x,            // [n, in]
-                   const Weight<param_t<T>>& w,     // [out, in]
-                   const Weight<param_t<T>>& bias,  // [out], or absent
-                   Context& ctx) {                  // -> [n, out]
-  using P = param_t<T>;
+namespace detail {
+template <class P>
+[[gnu::noinline]] void check_linear(const Shape& x, const Weight<P>& w, const Weight<P>& bias,
+                                    const Context& ctx) {
   const auto path = where(ctx, w);
-  require_axes("linear", x.shape(), 2, "(n, features)", path);
-  require_elements("linear", x.shape(), path);
-  const std::int64_t n = x.shape()[0], in = x.shape()[1], out = w.shape()[0];
+  require_axes("linear", x, 2, "(n, features)", path);
+  require_elements("linear", x, path);
+  const std::int64_t in = x[1], out = w.shape()[0];
   if (w.shape() != Shape{out, in}) {
     throw ShapeError(
         Message("linear", {"input has ", in, " features, weight expects ", w.shape()[-1]})
-            .fact("input", x.shape(), "(n, in)")
+            .fact("input", x, "(n, in)")
             .fact("weight", w.shape(), "(out, in)")
             .fact("in", path)
             .hint({"set LinearOptions::in to ", in}));
@@ -37,7 +33,19 @@ Variable<T> linear(const Variable<T>& x,            // [n, in]
                          .fact("bias", bias.shape())
                          .fact("in", path));
   }
+}
+}  // namespace detail
 
+/// A fully connected layer: y[n, o] = bias[o] + sum_i x[n, i] * w[o, i].
+/// Throws ShapeError if the features differ.
+template <Scalar T>
+Variable<T> linear(const Variable<T>& x,            // [n, in]
+                   const Weight<param_t<T>>& w,     // [out, in]
+                   const Weight<param_t<T>>& bias,  // [out], or absent
+                   Context& ctx) {                  // -> [n, out]
+  using P = param_t<T>;
+  detail::check_linear(x.shape(), w, bias, ctx);
+  const std::int64_t n = x.shape()[0], in = x.shape()[1], out = w.shape()[0];
   Tensor<T> y({n, out});
   kernels::gemm<T, P, T>(kernels::matrix(x.value().data(), n, in),
                          kernels::matrix(w.value().data(), out, in).transposed(),
