@@ -346,11 +346,14 @@ TEST_CASE("integers are read exactly or not at all") {
   CHECK_MENTIONS(message, path.string());
   CHECK_MENTIONS(message, byte("fraction", 4));
   CHECK_MENTIONS(message, "hint: read the tensor as double");
-  CHECK_MENTIONS(message_of<DataError>([&] { file.read<std::int64_t>("nan"); }), "element 0 of tensor 'nan'");
-  CHECK_MENTIONS(message_of<DataError>([&] { file.read<std::int64_t>("large"); }), "does not fit int64");
+  CHECK_MENTIONS(message_of<DataError>([&] { file.read<std::int64_t>("nan"); }),
+                 "element 0 of tensor 'nan'");
+  CHECK_MENTIONS(message_of<DataError>([&] { file.read<std::int64_t>("large"); }),
+                 "does not fit int64");
   CHECK(file.read<std::int64_t>("lowest").item() == std::numeric_limits<std::int64_t>::min());
   CHECK_MENTIONS(message_of<DataError>([&] { file.read<std::uint8_t>("int"); }), byte("int", 8));
-  CHECK_MENTIONS(message_of<DataError>([&] { file.read<std::uint8_t>("negative"); }), "does not fit uint8");
+  CHECK_MENTIONS(message_of<DataError>([&] { file.read<std::uint8_t>("negative"); }),
+                 "does not fit uint8");
 }
 
 TEST_CASE("reading what is not there, or into the wrong room") {
@@ -484,7 +487,8 @@ TEST_CASE("no damage to a file goes beyond an error") {
     CHECK(message_of<DataError>([&] { io::Safetensors::open(path); }) != "");
   }
   store(path, whole + "x");
-  CHECK_MENTIONS(message_of<DataError>([&] { io::Safetensors::open(path); }), "1 bytes follow the last");
+  CHECK_MENTIONS(message_of<DataError>([&] { io::Safetensors::open(path); }),
+                 "1 bytes follow the last");
   // Any byte may become any of these: the file opens with other contents, or DataError comes.
   for (std::size_t i = 0; i < whole.size(); ++i) {
     for (const char replacement : {'\0', '"', '0', '9', '{', ']', ',', '\\', '-', '\xff'}) {
@@ -505,7 +509,8 @@ TEST_CASE("the writer refuses names that a reader would") {
   writer.add("a", tensor);
   CHECK_MENTIONS(message_of<StateError>([&] { writer.add("a", tensor); }),
                  "[safetensors] the name 'a' was added before");
-  CHECK_MENTIONS(message_of<StateError>([&] { writer.add("__metadata__", tensor); }), "is reserved");
+  CHECK_MENTIONS(message_of<StateError>([&] { writer.add("__metadata__", tensor); }),
+                 "is reserved");
   CHECK_MENTIONS(message_of<StateError>([&] { writer.add("\xff", tensor); }), "is not UTF-8");
   CHECK_MENTIONS(message_of<StateError>([&] { writer.metadata("k", "\xff"); }), "is not UTF-8");
 }

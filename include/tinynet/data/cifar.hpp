@@ -134,8 +134,7 @@ Dataset cifar10(const std::string& folder, Split split) {
     files.push_back(detail::cifar_file(folder, "cifar-10-batches-bin", name));
   }
   const std::string meta = "batches.meta.txt";
-  auto classes =
-      detail::cifar_names(detail::cifar_file(folder, "cifar-10-batches-bin", meta), 10);
+  auto classes = detail::cifar_names(detail::cifar_file(folder, "cifar-10-batches-bin", meta), 10);
   return read_cifar("CIFAR-10", files, {}, std::move(classes));
 }
 
@@ -145,8 +144,7 @@ enum class CifarLabels { fine, coarse };  // of 100 classes, of the 20 that they
 /// CIFAR-100: 50,000 images to train and 10,000 to test. `folder` holds train.bin, test.bin and
 /// fine_label_names.txt or coarse_label_names.txt, or the folder cifar-100-binary that does.
 template <class = void>
-Dataset cifar100(const std::string& folder, Split split,
-                 CifarLabels kind = CifarLabels::fine) {
+Dataset cifar100(const std::string& folder, Split split, CifarLabels kind = CifarLabels::fine) {
   const bool is_train = split == Split::train, is_fine = kind == CifarLabels::fine;
   const auto find = [&](const std::string& name) {
     return detail::cifar_file(folder, "cifar-100-binary", name);

@@ -87,8 +87,7 @@ inline Tensor<std::uint8_t> read_idx(const std::string& path, int axes) {
 /// Grey images and their labels from a pair of IDX files. Throws DataError if a file is missing or
 /// damaged, their counts differ, or a label is not in [0, classes.size()).
 inline Dataset read_idx_dataset(std::string name, const std::string& images_path,
-                                const std::string& labels_path,
-                                std::vector<std::string> classes) {
+                                const std::string& labels_path, std::vector<std::string> classes) {
   const auto images = read_idx(images_path, 3);
   const auto bytes = read_idx(labels_path, 1);
   const auto count = images.shape()[0];

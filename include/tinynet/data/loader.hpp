@@ -77,12 +77,14 @@ class BatchPlan {
   /// Which of `order` are in a batch.
   std::span<const std::int64_t> samples(const Tensor<std::int64_t>& order,
                                         std::int64_t batch) const {
-    const auto begin = batch * samples_in_batch_, count = std::min(samples_in_batch_, size_ - begin);
+    const auto begin = batch * samples_in_batch_,
+               count = std::min(samples_in_batch_, size_ - begin);
     return {order.data() + begin, static_cast<std::size_t>(count)};
   }
   void require_batch(std::int64_t first) const {
     if (first >= 0 && first <= batches()) return;
-    throw ShapeError(Message("loader", {"no batch ", first}).fact("epoch", {batches(), " batches"}));
+    throw ShapeError(
+        Message("loader", {"no batch ", first}).fact("epoch", {batches(), " batches"}));
   }
 
  private:

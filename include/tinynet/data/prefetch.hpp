@@ -57,9 +57,7 @@ class Prefetch {
   }
 
  private:
-  std::size_t slot(std::int64_t index) const {
-    return static_cast<std::size_t>(index) % slots_;
-  }
+  std::size_t slot(std::int64_t index) const { return static_cast<std::size_t>(index) % slots_; }
 
   void produce() {
     const SerialSection serial;

@@ -24,8 +24,7 @@ template <class = void>
 class AtomicFileOnDemand {
  public:
   explicit AtomicFileOnDemand(const std::string& path)
-      : path_(behind_links(path)),
-        temporary_(path_ + ".tmp" + std::to_string(::getpid())) {
+      : path_(behind_links(path)), temporary_(path_ + ".tmp" + std::to_string(::getpid())) {
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (descriptor_ < 0) fail("cannot create the file");
   }

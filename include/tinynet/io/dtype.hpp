@@ -64,8 +64,8 @@ inline std::int64_t integer_at(const std::byte* from, std::string_view dtype) {
 /// Sets `y` to `x`, rounded where `To` is a floating type; false where `To` is an integer type that
 /// cannot hold the value.
 template <class To, class From>
-requires(std::is_same_v<From, double> || std::is_same_v<From, std::int64_t>)
 bool convert(From x, To& y) {
+  static_assert(std::is_same_v<From, double> || std::is_same_v<From, std::int64_t>);
   if constexpr (std::is_arithmetic_v<To> && !std::is_integral_v<To>) {
     y = static_cast<To>(x);
     return true;

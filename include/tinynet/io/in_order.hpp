@@ -14,6 +14,7 @@ template <auto compare, class T>
 List<const T*> in_order(const std::vector<T>& items) {
   List<const T*> all;
   for (const auto& item : items) all.push_back(&item);
+  if (all.size() < 2) return all;
   std::qsort(all.data(), all.size(), sizeof(const T*), [](const void* a, const void* b) {
     return compare(**static_cast<const T* const*>(a), **static_cast<const T* const*>(b));
   });

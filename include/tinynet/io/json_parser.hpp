@@ -25,14 +25,15 @@ class JsonParser {
  private:
   Json value() {
     const auto byte = reader_.byte();
-    const char first = reader_.next();
-    Json result = first == '{'   ? object()
-                  : first == '[' ? array()
-                  : first == '"' ? Json(reader_.string(""))
-                  : first == 't' || first == 'f' || first == 'n' ? word()
-                                                                 : number();
+    Json result = of_kind(reader_.next());
     result.byte_ = byte;
     return result;
+  }
+  Json of_kind(char first) {
+    if (first == '{') return object();
+    if (first == '[') return array();
+    if (first == '"') return reader_.string("");
+    return first == 't' || first == 'f' || first == 'n' ? word() : number();
   }
   Json object() {
     typename Json::Object members;

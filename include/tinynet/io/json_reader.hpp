@@ -278,10 +278,8 @@ class JsonReaderOnDemand {
     return "found byte " + std::to_string(c);
   }
   [[noreturn]] void fail(std::size_t at, const Text& what) const {
-    throw DataError(Message("json", what)
-                        .fact("file", file_)
-                        .fact("byte", first_byte_ + at)
-                        .hint(hint_));
+    throw DataError(
+        Message("json", what).fact("file", file_).fact("byte", first_byte_ + at).hint(hint_));
   }
 
   std::string_view text_;

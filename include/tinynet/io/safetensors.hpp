@@ -28,9 +28,7 @@ namespace tinynet::inline TINYNET_ABI::io {
 template <class = void>
 class SafetensorsOnDemand {
  public:
-  static SafetensorsOnDemand open(const std::string& path) {
-    return SafetensorsOnDemand(path);
-  }
+  static SafetensorsOnDemand open(const std::string& path) { return SafetensorsOnDemand(path); }
   const std::string& path() const { return path_; }
 
   /// In the order in which they lie in the file.
@@ -79,9 +77,7 @@ class SafetensorsOnDemand {
 
  private:
   explicit SafetensorsOnDemand(const std::string& path)
-      : path_(path),
-        bytes_(read_file(path)),
-        header_({bytes_.data(), bytes_.size()}, path_) {}
+      : path_(path), bytes_(read_file(path)), header_({bytes_.data(), bytes_.size()}, path_) {}
 
   [[noreturn]] void throw_other_size(const SafetensorsEntry& entry, std::size_t elements,
                                      std::size_t came) const {
@@ -92,10 +88,10 @@ class SafetensorsOnDemand {
   }
   [[noreturn]] void throw_no_fit(const SafetensorsEntry& entry, std::size_t i, std::size_t size,
                                  const char* type) const {
-    safetensors_error(path_, entry.begin + i * size,
-                      {"element ", i, " of tensor '", entry.name, "' (", entry.dtype,
-                       ") does not fit ", type},
-                      "read the tensor as double");
+    safetensors_error(
+        path_, entry.begin + i * size,
+        {"element ", i, " of tensor '", entry.name, "' (", entry.dtype, ") does not fit ", type},
+        "read the tensor as double");
   }
   /// Files have some hundred tensors.
   const SafetensorsEntry* find(std::string_view name) const {

@@ -95,7 +95,7 @@ class Members {
     return length;
   }
   [[gnu::noinline]] void add_affine(const void* weight, void* layer,
-                                   decltype(AffineLayer::answer) answer) {
+                                    decltype(AffineLayer::answer) answer) {
     affine_.push_back({layer_of(prefix_), weight, layer, answer});
   }
 

@@ -103,8 +103,8 @@ Summary summary(Model& model, const Shape& input) {
 template <class = void>
 std::string to_string(const Summary& summary) {
   char line[256];
-  std::snprintf(line, sizeof line, "%-28s %-24s %-20s %12s %12s %14s %6s\n", "layer", "op", "output",
-                "parameters", "bytes", "MACs", "field");
+  std::snprintf(line, sizeof line, "%-28s %-24s %-20s %12s %12s %14s %6s\n", "layer", "op",
+                "output", "parameters", "bytes", "MACs", "field");
   std::string text = line;
   const auto add = [&](const char* path, const char* op, const Text& output, const auto& counts) {
     std::snprintf(line, sizeof line, "%-28s %-24s %-20s %12lld %12lld %14lld %6lld\n", path, op,

@@ -25,11 +25,13 @@ struct ChannelNorm {
   Tensor<P> scale, shift;  // [c]: gamma * inverse_std, beta - mean * scale
 
   [[gnu::noinline]] ChannelNorm(const BatchNormWeights<P>& bn, BatchStatistics<P> of)
-      : gamma(bn.gamma.value()), statistics(std::move(of)), scale(gamma.shape()), shift(gamma.shape()) {
+      : gamma(bn.gamma.value()),
+        statistics(std::move(of)),
+        scale(gamma.shape()),
+        shift(gamma.shape()) {
     for (std::int64_t ch = 0; ch < gamma.size(); ++ch) {
       scale.data()[ch] = gamma.data()[ch] * statistics.inverse_std.data()[ch];
-      shift.data()[ch] =
-          bn.beta.value().data()[ch] - statistics.mean.data()[ch] * scale.data()[ch];
+      shift.data()[ch] = bn.beta.value().data()[ch] - statistics.mean.data()[ch] * scale.data()[ch];
     }
   }
 };
@@ -58,8 +60,9 @@ struct Normalization : ChannelNorm<param_t<T>> {
 /// What reaches the normalised image backwards, for each of n images with coefficients of its own.
 template <class P>
 struct ImageCoefficients {
-  Tensor<double> sums = {};  // [n, 2, c]: over pixels, of ds after the activation and ds * (x - mean)
-  Tensor<P> gate = {};  // [n, c], or empty: one
+  Tensor<double> sums =
+      {};                  // [n, 2, c]: over pixels, of ds after the activation and ds * (x - mean)
+  Tensor<P> gate = {};     // [n, c], or empty: one
   Tensor<P> dpooled = {};  // [n, c]: of the mean over pixels; or empty: zero
   Tensor<P> pooled = {};   // [n, c]: that mean of x; empty as dpooled
 };
@@ -143,9 +146,8 @@ template <class P>
 /// where the activation is still to come.
 template <Scalar T>
 void normalization_backward(const Normalization<T>& norm, Tensor<T>& ds,
-                            const ImageCoefficients<param_t<T>>& from,
-                            const FusedActivation<T>& f, const Gradient<T>& dx,
-                            const Gradient<param_t<T>>& dgamma,
+                            const ImageCoefficients<param_t<T>>& from, const FusedActivation<T>& f,
+                            const Gradient<T>& dx, const Gradient<param_t<T>>& dgamma,
                             const Gradient<param_t<T>>& dbeta) {
   const auto totals = channel_gradients<param_t<T>>(norm, from, dgamma, dbeta);
   if (!dx) return;
@@ -179,9 +181,9 @@ Tensor<T> kept_for(const FusedActivation<T>& f, const Tensor<T>& y, const Tensor
 ///
 /// Without a tape, and where nobody else holds x, y is written over it.
 template <Scalar T>
-Variable<T> batch_norm_act(Variable<T> x,                              // [..., c]
-                           const Tensor<double>& moments,              // [2, c], or empty
-                           const BatchNormWeights<param_t<T>>& bn,     // [c]
+Variable<T> batch_norm_act(Variable<T> x,                                      // [..., c]
+                           const Tensor<double>& moments,                      // [2, c], or empty
+                           const BatchNormWeights<param_t<T>>& bn,             // [c]
                            const std::type_identity_t<Variable<T>>& residual,  // as x, or empty
                            FusedActivation<std::type_identity_t<T>> activation, Context& ctx) {
   const bool add = !residual.value().empty();
@@ -209,9 +211,8 @@ Variable<T> batch_norm_act(Variable<T> x,                              // [..., 
              norm.shift.data(), norm.statistics.mean.data()},
             activation, g);
         if (add && dresidual) dresidual.pass(dy);
-        detail::normalization_backward<T>(norm, dy, from,
-                                          add ? FusedActivation<T>() : activation, dx, dgamma,
-                                          dbeta);
+        detail::normalization_backward<T>(norm, dy, from, add ? FusedActivation<T>() : activation,
+                                          dx, dgamma, dbeta);
       });
 }
 

@@ -45,21 +45,21 @@ PooledNorm<T> batch_norm_pool(const Variable<T>& x,                    // [n, h,
     pooled.data()[i] = raw.data()[i] * norm.scale.data()[i % c] + norm.shift.data()[i % c];
   }
   shared->gradient.pooled = raw;
-  const auto recorded = record(
-      ctx, {"batch_norm+pool"}, pooled, inputs(x, bn.gamma, bn.beta),
-      [shared](const auto& dpooled, auto dx, auto dgamma, auto dbeta) {
-        auto& from = shared->gradient;
-        from.dpooled = dpooled;
-        auto& ds = shared->ds;
-        if (ds.empty()) {  // no gradient came through the gated image
-          ds = shared->norm.x;
-          from.gate = Tensor<P>::zeros(dpooled.shape());
-          from.sums = Tensor<double>::zeros({dpooled.shape()[0], 2, dpooled.shape()[1]});
-        }
-        detail::normalization_backward<T>(shared->norm, ds, from, {}, dx, dgamma, dbeta);
-        from = {};
-        ds = {};
-      });
+  const auto recorded =
+      record(ctx, {"batch_norm+pool"}, pooled, inputs(x, bn.gamma, bn.beta),
+             [shared](const auto& dpooled, auto dx, auto dgamma, auto dbeta) {
+               auto& from = shared->gradient;
+               from.dpooled = dpooled;
+               auto& ds = shared->ds;
+               if (ds.empty()) {  // no gradient came through the gated image
+                 ds = shared->norm.x;
+                 from.gate = Tensor<P>::zeros(dpooled.shape());
+                 from.sums = Tensor<double>::zeros({dpooled.shape()[0], 2, dpooled.shape()[1]});
+               }
+               detail::normalization_backward<T>(shared->norm, ds, from, {}, dx, dgamma, dbeta);
+               from = {};
+               ds = {};
+             });
   return {recorded, shared};
 }
 
@@ -90,17 +90,17 @@ Variable<T> gate_act(const PooledNorm<T>& pooled,
   const auto kept = detail::kept_for(activation, y, residual.value());
   return record(
       ctx, {activation.name(true, add)}, y, inputs(pooled.pooled, gate, residual),
-      [shared, activation, kept, scale, shift, gate = gate.value(), g](
-          auto& dy, auto dpooled, auto dgate, auto dresidual) {
+      [shared, activation, kept, scale, shift, gate = gate.value(), g](auto& dy, auto dpooled,
+                                                                       auto dgate, auto dresidual) {
         const auto& of = shared->norm;
         auto& left = shared->gradient;
         if (!dy.unique()) dy = dy.clone();
         left.sums = Tensor<double>({g.n, 2, g.c});
-        kernels::norm_act_sums<T>(left.sums.span(),
-                                  {dy.data(), dy.data(), of.x.data(),
-                                   kept.empty() ? nullptr : kept.data(), scale.data(),
-                                   shift.data(), of.statistics.mean.data()},
-                                  activation, g);
+        kernels::norm_act_sums<T>(
+            left.sums.span(),
+            {dy.data(), dy.data(), of.x.data(), kept.empty() ? nullptr : kept.data(), scale.data(),
+             shift.data(), of.statistics.mean.data()},
+            activation, g);
         if (dgate) {  // sum of ds * (scale * (x - mean) + beta)
           const auto to = dgate.open();
           const P *s = of.scale.data(), *t = of.shift.data();

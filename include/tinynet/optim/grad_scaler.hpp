@@ -35,8 +35,7 @@ struct GradScalerOptions {
 /// MultiOptimizer of them.
 class GradScaler {
  public:
-  [[gnu::noinline]] explicit GradScaler(const GradScalerOptions& options = {})
-      : options_(options) {
+  [[gnu::noinline]] explicit GradScaler(const GradScalerOptions& options = {}) : options_(options) {
     require_setting(options.init_scale > 0 && std::isfinite(options.init_scale), "GradScaler",
                     "init_scale", options.init_scale, "finite and above 0");
     require_setting(options.growth_factor > 1, "GradScaler", "growth_factor", options.growth_factor,

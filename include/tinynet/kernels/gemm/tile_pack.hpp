@@ -105,8 +105,9 @@ TINYNET_TARGET_BF16 void pack_tile(bfloat16* tile, Matrix<const T> strip, TileOr
     if (found == TileOrder::pairs) {
       const T* first = strip.data + 2 * i * col;
       const auto left = strip.cols - 2 * i;
-      _mm512_store_si512(line, left > 0 ? load_pairs(first, left > 1 ? first + col : nullptr, strip.rows)
-                                        : _mm512_setzero_si512());
+      _mm512_store_si512(line, left > 0
+                                   ? load_pairs(first, left > 1 ? first + col : nullptr, strip.rows)
+                                   : _mm512_setzero_si512());
     } else if (i >= strip.rows) {
       _mm512_store_si512(line, _mm512_setzero_si512());
     } else if (col == 1) {
