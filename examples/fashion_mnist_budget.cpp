@@ -47,7 +47,7 @@ int main(int argc, char** argv) {
                                  .name = "fashion_mnist_budget",
                                  .epochs = 15,
                                  .options = own});
-  if (!program.out_given) program.out /= network;
+  if (!program.out_given) program.out = program.file(network);
   return examples::run(program, [&]<class T>(const Program& one) {
     return train_within<T>(one, options, network, goals);
   });

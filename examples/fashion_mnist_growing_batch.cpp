@@ -28,13 +28,13 @@ data::Transform augmentations(std::int64_t k) {
 }
 
 /// A file, or the folder of a run.
-std::filesystem::path model_file(const Experiment& e) {
+std::string model_file(const Experiment& e) {
   if (e.model_path.empty()) {
     throw StateError(Message("test", "there is no model to test")
                          .hint("name the folder of a run: --model-path FOLDER"));
   }
-  const std::filesystem::path path = e.model_path;
-  return std::filesystem::is_directory(path) ? path / "model.safetensors" : path;
+  const bool is_folder = io::is_folder(e.model_path);
+  return is_folder ? io::join(e.model_path, "model.safetensors") : e.model_path;
 }
 
 template <Scalar T>

@@ -3,6 +3,8 @@
 //      ./fashion_mnist_v7 --network v5 --epochs 10 --batch-size 128
 //      ./fashion_mnist_v7 --network v6 --epochs 25 --batch-size 128 --cut-mix
 //      ./fashion_mnist_v7 --network seair_medium --batch-size 500 --precision bfloat16 --tta
+#include <filesystem>
+
 #include "seair.hpp"
 
 using namespace tinynet;
@@ -50,7 +52,7 @@ int train_members(const Program& program, const examples::FashionMnist& options,
                 to_string(train::evaluate(ensemble.predictions())).c_str());
     examples::write_ensemble(program.out, finished, ensemble.predictions());
   }
-  const auto folder = program.out.parent_path();
+  const auto folder = std::filesystem::path(program.out).parent_path().string();
   examples::print_table(folder, examples::runs_in(folder));
   return 0;
 }
@@ -72,7 +74,8 @@ int main(int argc, char** argv) {
                                  .epochs = 15,
                                  .batch_size = 256,
                                  .options = own});
-  if (!program.out_given) program.out /= network;  // so that the networks can be compared
+  if (!program.out_given)
+    program.out = program.file(network);  // so that the networks can be compared
   return examples::run(program, [&]<class T>(const Program& one) {
     return train_members<T>(one, options, network, members);
   });

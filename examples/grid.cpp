@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 
 #include <nlohmann/json.hpp>
@@ -15,6 +16,7 @@ namespace tinynet::examples {
 
 namespace {
 
+namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 struct Finished {
@@ -28,26 +30,26 @@ struct Finished {
   }
 };
 
-Json read_json(const std::filesystem::path& file) {
+Json read_json(const std::string& file) {
   const auto bytes = io::read_file(file);
   auto json = Json::parse(bytes.begin(), bytes.end(), nullptr, false);
   if (json.is_object()) return json;
-  throw DataError(Message(file.filename().string().c_str(), "this is not what a run writes")
-                      .fact("file", file.string())
+  throw DataError(Message(fs::path(file).filename().c_str(), "this is not what a run writes")
+                      .fact("file", file)
                       .hint("remove it, or the folder"));
 }
 
 /// A folder without a result of its own may have those of several runs.
-std::vector<Finished> finished(const std::filesystem::path& folder,
-                               const std::vector<GridRow>& rows) {
+std::vector<Finished> finished(const std::string& folder, const std::vector<GridRow>& rows) {
   std::vector<Finished> all;
-  std::error_code error;
   for (const auto& row : rows) {
-    const auto name = row.folder.lexically_relative(folder).string();
-    if (std::filesystem::exists(row.folder / "result.json", error)) {
-      all.push_back({name, read_json(row.folder / "result.json"), row.compared});
-    } else if (std::filesystem::exists(row.folder / "summary.json", error)) {
-      const auto runs = read_json(row.folder / "summary.json");
+    const auto name = fs::path(row.folder).lexically_relative(folder).string();
+    const auto one = io::join(row.folder, "result.json");
+    const auto several = io::join(row.folder, "summary.json");
+    if (io::exists(one)) {
+      all.push_back({name, read_json(one), row.compared});
+    } else if (io::exists(several)) {
+      const auto runs = read_json(several);
       for (const auto& [run, result] : runs.items()) {
         all.push_back({name + "/" + run, result, result.value("compared_with", "")});
       }
@@ -118,8 +120,8 @@ void print(const std::vector<Finished>& runs) {
 
 Program part(const Program& program, const std::string& name) {
   auto one = program;
-  one.out /= name;
-  one.resume = program.resume && std::filesystem::exists(one.checkpoint());
+  one.out = program.file(name);
+  one.resume = program.resume && io::exists(one.checkpoint());
   return one;
 }
 
@@ -142,12 +144,12 @@ std::vector<Program> grid(const Program& program) {
   return parts;
 }
 
-void print_table(const std::filesystem::path& folder, const std::vector<GridRow>& rows) {
+void print_table(const std::string& folder, const std::vector<GridRow>& rows) {
   const auto runs = finished(folder, rows);
   if (runs.size() > 1) print(runs);
 }
 
-void summarize(const std::filesystem::path& folder, const std::vector<GridRow>& rows) {
+void summarize(const std::string& folder, const std::vector<GridRow>& rows) {
   const auto runs = finished(folder, rows);
   print(runs);
   auto summary = Json::object();
@@ -155,11 +157,12 @@ void summarize(const std::filesystem::path& folder, const std::vector<GridRow>& 
     summary[run.name] = run.result;
     if (!run.compared.empty()) summary[run.name]["compared_with"] = run.compared;
   }
-  write_text(folder / "summary.json", summary.dump(2) + "\n");
-  std::printf("summary: %s\n", (folder / "summary.json").c_str());
+  const auto file = io::join(folder, "summary.json");
+  write_text(file, summary.dump(2) + "\n");
+  std::printf("summary: %s\n", file.c_str());
 }
 
-void write_ensemble(const std::filesystem::path& folder, const std::vector<GridRow>& members,
+void write_ensemble(const std::string& folder, const std::vector<GridRow>& members,
                     const train::Predictions& predictions) {
   const auto runs = finished(folder, members);
   auto result = runs.at(0).result;
@@ -178,14 +181,13 @@ void write_ensemble(const std::filesystem::path& folder, const std::vector<GridR
     result[sum] = 0;
     for (const auto& run : runs) result[sum] = result[sum].get<double>() + run.number(sum);
   }
-  write_text(folder / "result.json", result.dump(2) + "\n");
+  write_text(io::join(folder, "result.json"), result.dump(2) + "\n");
 }
 
-std::vector<GridRow> runs_in(const std::filesystem::path& folder) {
+std::vector<GridRow> runs_in(const std::string& folder) {
   std::error_code error;
   std::vector<GridRow> rows;
-  for (const auto& entry : std::filesystem::directory_iterator(
-           folder.empty() ? std::filesystem::path(".") : folder, error)) {
+  for (const auto& entry : fs::directory_iterator(folder.empty() ? "." : folder, error)) {
     if (entry.is_directory(error)) rows.push_back({entry.path()});
   }
   std::sort(rows.begin(), rows.end(),

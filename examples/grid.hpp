@@ -19,24 +19,24 @@ std::vector<Program> grid(const Program& program);
 
 /// A finished run, and what it is compared with, in words.
 struct GridRow {
-  std::filesystem::path folder;
+  std::string folder;
   std::string compared = {};
 };
 
 /// Prints a line for each run, and mean and standard deviation of those that differ in their seed
 /// alone. Runs without a result.json are left out.
-void print_table(const std::filesystem::path& folder, const std::vector<GridRow>& rows);
+void print_table(const std::string& folder, const std::vector<GridRow>& rows);
 
 /// Prints it and writes summary.json: the results of all runs, by the names of their folders.
-void summarize(const std::filesystem::path& folder, const std::vector<GridRow>& rows);
+void summarize(const std::string& folder, const std::vector<GridRow>& rows);
 
 /// Writes the result.json of networks that are tested together: the first one's, with the accuracy of
 /// `predictions` and what all of them take.
-void write_ensemble(const std::filesystem::path& folder, const std::vector<GridRow>& members,
+void write_ensemble(const std::string& folder, const std::vector<GridRow>& members,
                     const train::Predictions& predictions);
 
 /// The runs whose folders lie in this one.
-std::vector<GridRow> runs_in(const std::filesystem::path& folder);
+std::vector<GridRow> runs_in(const std::string& folder);
 
 /// Calls `f.operator()<T>(program)` with the scalar that --precision names, once for each part of the
 /// grid, until one returns an exit status other than 0; returns the last one. Turns errors into a

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
 
 #include <CLI/CLI.hpp>
 
@@ -62,8 +63,8 @@ std::string with_dashes(std::string argument) {
 }
 
 /// Of the runs in a folder, whose names are their dates, the last one; the folder where there is none.
-std::filesystem::path newest_in(const std::filesystem::path& folder) {
-  auto newest = folder;
+std::string newest_in(const std::string& folder) {
+  std::filesystem::path newest = folder;
   std::error_code none;
   for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
     if (entry.is_directory(none)) newest = std::max(newest, entry.path());
@@ -92,9 +93,9 @@ std::vector<std::pair<std::string, std::string>> Program::settings() const {
 
 Program Program::parse(int argc, char** argv, Program program) {
   if (const char* folder = std::getenv("TINYNET_DATA")) program.data = folder;
-  if (program.out.empty()) program.out = std::filesystem::path("runs") / program.name;
+  if (program.out.empty()) program.out = "runs/" + program.name;
   const auto folder = program.out;
-  if (program.dated) program.out /= time_stamp();
+  if (program.dated) program.out = program.file(time_stamp());
   CLI::App app(program.claim, program.name);
   // A setting that comes twice counts the second time: scripts add to what they were given.
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
@@ -156,18 +157,18 @@ Program Program::parse(int argc, char** argv, Program program) {
   return program;
 }
 
-void prepare_output(const std::filesystem::path& folder) {
+void prepare_output(const std::string& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  const auto probe = folder / ".writable";
+  const auto probe = io::join(folder, ".writable");
   std::FILE* file = error ? nullptr : std::fopen(probe.c_str(), "w");
   if (!file) {
     throw DataError(Message("--out", "cannot write into the folder for results")
-                        .fact("folder", folder.string())
+                        .fact("folder", folder)
                         .hint("name a folder that you may write to: --out FOLDER"));
   }
   std::fclose(file);
-  std::filesystem::remove(probe);
+  std::remove(probe.c_str());
 }
 
 std::unique_ptr<train::StepObserver> make_profile(const Program& program) {
@@ -184,7 +185,7 @@ std::unique_ptr<train::StepObserver> make_profile(const Program& program) {
 void show_profile(const Program& program, const train::StepObserver& watch) {
   const auto& profile = static_cast<const train::Profile&>(watch);
   if (!profile.enabled()) return;
-  const auto trace = program.out / "trace.json";
+  const auto trace = program.file("trace.json");
   std::printf("%s%s", to_string(profile).c_str(), memory_report().c_str());
   profile.write_trace(trace);
   std::printf("trace  %s  (open it in ui.perfetto.dev)\n", trace.c_str());

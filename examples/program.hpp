@@ -1,12 +1,12 @@
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include <tinynet/io/files.hpp>
 #include <tinynet/tinynet.hpp>
 #include <tinynet/train/step_observer.hpp>
 
@@ -28,7 +28,7 @@ struct Option {
 struct Program {
   std::string claim;  // what --help says first
   std::string name;   // of the program; results go to runs/NAME
-  std::filesystem::path data = "/usr/share/datasets/fashion-mnist";
+  std::string data = "/usr/share/datasets/fashion-mnist";
   std::int64_t epochs = 10;
   std::int64_t batch_size = 128;
   std::string precision = "float";
@@ -36,7 +36,7 @@ struct Program {
   std::uint64_t seed = 1;
   std::vector<std::int64_t> batch_sizes = {};  // several runs (grid.hpp), instead of batch_size
   std::vector<std::uint64_t> seeds = {};       // the same, instead of seed
-  std::filesystem::path out = {};
+  std::string out = {};
   bool resume = false;
   std::int64_t limit_train = 0;  // 0: all images
   bool profile = false;          // say where time and memory of a step go
@@ -53,7 +53,9 @@ struct Program {
   /// names of options may have _ for -.
   static Program parse(int argc, char** argv, Program program);
 
-  std::filesystem::path checkpoint() const { return out / "checkpoint.safetensors"; }
+  /// A file in the folder for results.
+  std::string file(const std::string& which) const { return io::join(out, which); }
+  std::string checkpoint() const { return file("checkpoint.safetensors"); }
 
   /// What a run that goes on must have in common with its beginning: names and values.
   std::vector<std::pair<std::string, std::string>> settings() const;
@@ -66,7 +68,7 @@ struct Program {
 
 /// Makes the folder for results. Throws DataError where that is not possible, before hours of
 /// training end in a file that cannot be written.
-void prepare_output(const std::filesystem::path& folder);
+void prepare_output(const std::string& folder);
 
 /// The watch over the steps of a run, a train::Profile, with floors by the peaks of this machine, which
 /// it measures first: a second. Does nothing without --profile.

@@ -49,7 +49,7 @@ void write_report(const Program& program, const ModelFacts& model, const Outcome
   run.augment = model.loading.augment;
   run.seed = model.loading.seed;
   run.layers = model.layers;
-  report::write(run, program.out / "report.html");
+  report::write(run, program.file("report.html"));
 }
 
 }  // namespace tinynet::examples

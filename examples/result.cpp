@@ -10,7 +10,7 @@
 
 namespace tinynet::examples {
 
-void write_text(const std::filesystem::path& path, const std::string& text) {
+void write_text(const std::string& path, const std::string& text) {
   io::AtomicFile file(path);
   file.write(std::as_bytes(std::span(text)));
   file.commit();
@@ -85,7 +85,7 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
     result["goals"].push_back(
         {{"what", goal.what}, {"goal", goal.goal}, {"came", goal.came}, {"met", goal.met}});
   }
-  write_text(program.out / "result.json", result.dump(2) + "\n");
+  write_text(program.file("result.json"), result.dump(2) + "\n");
 }
 
 namespace {
@@ -169,15 +169,15 @@ double history_seconds(const train::History& history) {
 
 void write_results(const Program& program, const nn::Members& model, const ModelFacts& facts,
                    const Outcome& outcome) {
-  nn::save(model, program.out / "model.safetensors");
-  write_text(program.out / "history.csv", format_history(outcome.history));
+  nn::save(model, program.file("model.safetensors"));
+  write_text(program.file("history.csv"), format_history(outcome.history));
   write_result(program, facts, outcome);
   write_report(program, facts, outcome);
   for (const auto& goal : goals(facts, outcome)) {
     std::printf("%-32s %9.4f   %9.4f came   %s\n", goal.what.c_str(), goal.goal, goal.came,
                 goal.met ? "met" : "MISSED");
   }
-  std::printf("report: %s\n", (program.out / "report.html").c_str());
+  std::printf("report: %s\n", program.file("report.html").c_str());
 }
 
 }  // namespace tinynet::examples

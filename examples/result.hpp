@@ -82,7 +82,7 @@ void save_checkpoint(const Program& program, const train::Checkpoint& checkpoint
                      const train::History& unfinished = {});
 
 /// Writes a file whole or not at all.
-void write_text(const std::filesystem::path& path, const std::string& text);
+void write_text(const std::string& path, const std::string& text);
 
 /// Writes result.json (docs/architecture.md explains its keys).
 void write_result(const Program& program, const ModelFacts& model, const Outcome& outcome);
