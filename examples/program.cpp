@@ -91,6 +91,10 @@ std::vector<std::pair<std::string, std::string>> Program::settings() const {
   return all;
 }
 
+data::Dataset Program::limited(const data::Dataset& train) const {
+  return limit_train > 0 && limit_train < train.size() ? train.take(limit_train) : train;
+}
+
 Program Program::parse(int argc, char** argv, Program program) {
   if (const char* folder = std::getenv("TINYNET_DATA")) program.data = folder;
   if (program.out.empty()) program.out = "runs/" + program.name;

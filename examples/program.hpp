@@ -61,9 +61,7 @@ struct Program {
   std::vector<std::pair<std::string, std::string>> settings() const;
 
   /// A data set without what --limit-train leaves out.
-  data::Dataset limited(const data::Dataset& train) const {
-    return limit_train > 0 && limit_train < train.size() ? train.take(limit_train) : train;
-  }
+  data::Dataset limited(const data::Dataset& train) const;
 };
 
 /// Makes the folder for results. Throws DataError where that is not possible, before hours of

@@ -167,8 +167,15 @@ double history_seconds(const train::History& history) {
   return seconds;
 }
 
-void write_results(const Program& program, const nn::Members& model, const ModelFacts& facts,
+data::Dataset some_of(const data::Dataset& dataset, std::uint64_t seed) {
+  const auto count = std::min<std::int64_t>(dataset.size(), 10'000);
+  return dataset.split(count, random::Key{seed}.fold("clean")).first;
+}
+
+void write_results(const Program& program, const nn::Members& model, ModelFacts facts,
                    const Outcome& outcome) {
+  facts.parameters = nn::count_parameters(model);
+  facts.bytes = nn::parameter_bytes(model);
   nn::save(model, program.file("model.safetensors"));
   write_text(program.file("history.csv"), format_history(outcome.history));
   write_result(program, facts, outcome);

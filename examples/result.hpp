@@ -56,12 +56,12 @@ struct Outcome {
 
 /// What the result files say of model and data beside the predictions.
 struct ModelFacts {
-  std::int64_t parameters = 0, bytes = 0;
   Latency latency;
   nn::Summary layers;
   train::Evaluation clean;  // on training images as they are
-  data::Dataset train_set, test_set;
-  data::LoaderOptions loading;  // of the training images
+  const data::Dataset &train_set, &test_set;
+  const data::LoaderOptions& loading;      // of the training images
+  std::int64_t parameters = 0, bytes = 0;  // write_results counts them
 };
 
 extern const char* const git_revision;  // of the source tree; cmake/revision.cmake writes it
@@ -94,27 +94,25 @@ double history_seconds(const train::History& history);
 void write_report(const Program& program, const ModelFacts& model, const Outcome& outcome);
 
 /// Writes both, model.safetensors and history.csv, and says where the report is.
-void write_results(const Program& program, const nn::Members& model, const ModelFacts& facts,
+void write_results(const Program& program, const nn::Members& model, ModelFacts facts,
                    const Outcome& outcome);
 
+/// Up to 10,000 images, drawn at random.
+data::Dataset some_of(const data::Dataset& dataset, std::uint64_t seed);
+
 /// The same for a model and the loaders that it was trained and tested with. The gap to the training
-/// images is measured on up to 10,000 of them, drawn at random and not augmented.
+/// images is measured on some of them, not augmented.
 template <Scalar T, class Model>
 void write_results(const Program& program, Model& model, const data::Loader<T>& training,
                    const data::Loader<T>& tests, const Outcome& outcome) {
-  const auto& train_set = training.dataset();
-  const auto size = train_set.image_shape();
+  const auto size = training.dataset().image_shape();
   const Shape image{1, size[0], size[1], size[2]};
-  const auto some = std::min<std::int64_t>(train_set.size(), 10'000);
-  const data::Loader<T> clean(train_set.split(some, random::Key{program.seed}.fold("clean")).first,
-                              tests.options());
+  const data::Loader<T> clean(some_of(training.dataset(), program.seed), tests.options());
   write_results(program, model,
-                {.parameters = nn::count_parameters(model),
-                 .bytes = nn::parameter_bytes(model),
-                 .latency = outcome.latency ? *outcome.latency : measure_latency<T>(model, image),
+                {.latency = outcome.latency ? *outcome.latency : measure_latency<T>(model, image),
                  .layers = nn::summary<T>(model, image),
                  .clean = train::evaluate(model, clean),
-                 .train_set = train_set,
+                 .train_set = training.dataset(),
                  .test_set = tests.dataset(),
                  .loading = training.options()},
                 outcome);

@@ -155,17 +155,13 @@ class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(std::size_t bytes) : header_(acquire(bytes)) {}
-  Buffer(const Buffer& other) noexcept : header_(other.header_) {
-    if (header_) header_->owners.fetch_add(1, std::memory_order_relaxed);
-  }
+  Buffer(const Buffer& other) noexcept : header_(share(other.header_)) {}
   Buffer(Buffer&& other) noexcept : header_(std::exchange(other.header_, nullptr)) {}
   Buffer& operator=(Buffer other) noexcept {
     std::swap(header_, other.header_);
     return *this;
   }
-  ~Buffer() {
-    if (header_) disown(header_);
-  }
+  ~Buffer() { disown(header_); }
 
   std::byte* data() const { return header_ ? header_->data : nullptr; }
   std::size_t capacity() const { return header_ ? header_->capacity : 0; }
@@ -178,8 +174,12 @@ class Buffer {
   [[gnu::noinline]] static detail::BufferHeader* acquire(std::size_t bytes) {
     return detail::BufferPool::instance().acquire(bytes);
   }
+  [[gnu::noinline]] static detail::BufferHeader* share(detail::BufferHeader* header) noexcept {
+    if (header) header->owners.fetch_add(1, std::memory_order_relaxed);
+    return header;
+  }
   [[gnu::noinline]] static void disown(detail::BufferHeader* header) noexcept {
-    if (header->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    if (header && header->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) {
       detail::BufferPool::instance().release(header);
     }
   }

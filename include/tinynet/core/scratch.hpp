@@ -34,8 +34,9 @@ struct Slice {
 ///     const auto padded = scratch.take<float>(g.padded_size());
 class Scratch {
  public:
-  Scratch() : arena_(arena()), chunk_(arena_.chunk), used_(arena_.used) {}
-  ~Scratch() {
+  // Not inlined: kernels of all types have one.
+  [[gnu::noinline]] Scratch() : arena_(arena()), chunk_(arena_.chunk), used_(arena_.used) {}
+  [[gnu::noinline]] ~Scratch() {
     arena_.chunk = chunk_;
     arena_.used = used_;
     if (chunk_ == 0 && used_ == 0 && arena_.chunks.size() > 1) arena_.merge();

@@ -72,6 +72,13 @@ class Tensor {
   [[gnu::noinline]] Tensor(Buffer buffer, std::int64_t offset, const Shape& shape)
       : buffer_(std::move(buffer)), offset_(offset), shape_(shape), size_(shape.elements()) {}
 
+  // Not inlined, as tensors are copied and dropped in hundreds of places.
+  [[gnu::noinline]] Tensor(const Tensor& other) = default;
+  [[gnu::noinline]] Tensor(Tensor&& other) noexcept = default;
+  Tensor& operator=(const Tensor& other) = default;
+  Tensor& operator=(Tensor&& other) noexcept = default;
+  ~Tensor() = default;
+
   static Tensor full(const Shape& shape, T value) {
     Tensor tensor(shape);
     std::fill_n(tensor.data(), tensor.size(), value);

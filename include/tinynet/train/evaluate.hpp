@@ -74,7 +74,7 @@ Accuracy top_k(const Predictions& predictions, std::int64_t k) {
 
 /// "91.20 % (95 % interval 90.63 to 91.74), loss 0.2481"
 template <class = void>
-std::string to_string(const Evaluation& evaluation) {
+[[gnu::noinline]] std::string to_string(const Evaluation& evaluation) {
   char text[128];
   std::snprintf(text, sizeof text, "%.2f %% (95 %% interval %.2f to %.2f), loss %.4f",
                 100 * evaluation.accuracy, 100 * evaluation.low, 100 * evaluation.high,

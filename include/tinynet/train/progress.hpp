@@ -49,7 +49,7 @@ struct ProgressOutput {
     return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
   };
 
-  static ProgressOutput to(std::FILE* file) {
+  [[gnu::noinline]] static ProgressOutput to(std::FILE* file) {
     ProgressOutput output;
     output.write = [file](std::string_view text) {
       std::fwrite(text.data(), 1, text.size(), file);
@@ -76,7 +76,7 @@ class Progress {
            ProgressOutput output = ProgressOutput::to(stdout))
       : epochs_(epochs), steps_(steps), output_(std::move(output)) {}
   /// An error in the middle of an epoch finds the cursor on a line of its own.
-  ~Progress() {
+  [[gnu::noinline]] ~Progress() {
     if (drawn_ > 0) output_.write("\n");
   }
   Progress(const Progress&) = delete;
