@@ -92,15 +92,15 @@ template <class P>
 class Parameter {
  public:
   Parameter() = default;  // absent: a layer without bias
-  Parameter(const Shape& shape, ParameterKind kind, Initializer<P> initialize)
+  [[gnu::noinline]] Parameter(const Shape& shape, ParameterKind kind, Initializer<P> initialize)
       : state_(std::make_shared<ParameterState<P>>()) {
     state_->kind = kind;
     state_->value = Tensor<P>(shape);
     state_->gradient = Tensor<P>(shape);
     state_->initialize = std::move(initialize);
   }
-  Parameter(Parameter&&) noexcept = default;
-  Parameter& operator=(Parameter&&) noexcept = default;
+  [[gnu::noinline]] Parameter(Parameter&&) noexcept = default;
+  [[gnu::noinline]] Parameter& operator=(Parameter&&) noexcept = default;
   [[gnu::noinline]] ~Parameter() {}
 
   explicit operator bool() const { return state_ != nullptr; }

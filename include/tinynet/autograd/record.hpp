@@ -26,8 +26,8 @@ class Weight {
     value_ = state_->value;
   }
   Weight(const Variable<P>& variable) : value_(variable.value()), node_(variable.node()) {}
-  Weight(const Weight&) = default;
-  Weight(Weight&&) noexcept = default;
+  [[gnu::noinline]] Weight(const Weight&) = default;
+  [[gnu::noinline]] Weight(Weight&&) noexcept = default;
   Weight& operator=(const Weight&) = default;
   Weight& operator=(Weight&&) noexcept = default;
   [[gnu::noinline]] ~Weight() {}
@@ -134,8 +134,8 @@ struct Target {
 
   Target(std::shared_ptr<Node> n, std::shared_ptr<ParameterState<U>> p)
       : node(std::move(n)), parameter(std::move(p)) {}
-  Target(const Target&) = default;
-  Target(Target&&) noexcept = default;
+  [[gnu::noinline]] Target(const Target&) = default;
+  [[gnu::noinline]] Target(Target&&) noexcept = default;
   Target& operator=(const Target&) = default;
   Target& operator=(Target&&) noexcept = default;
   [[gnu::noinline]] ~Target() {}

@@ -30,6 +30,12 @@ class Dataset {
             Source{std::move(name), std::move(images), std::move(labels), std::move(classes)})) {
     check();
   }
+  // Not inlined: programs hand data sets about in many places.
+  [[gnu::noinline]] Dataset(const Dataset&) = default;
+  [[gnu::noinline]] Dataset(Dataset&&) noexcept = default;
+  [[gnu::noinline]] Dataset& operator=(const Dataset&) = default;
+  [[gnu::noinline]] Dataset& operator=(Dataset&&) noexcept = default;
+  [[gnu::noinline]] ~Dataset() {}
 
   std::int64_t size() const { return rows_ ? std::int64_t(rows_->size()) : source_->labels.size(); }
   /// [h, w, c]
