@@ -21,7 +21,7 @@ inline bool is_folder(const std::string& path) {
 }
 
 /// The file of that name in a folder; an empty one is the current folder.
-inline std::string join(const std::string& folder, const std::string& name) {
+[[gnu::noinline]] inline std::string join(const std::string& folder, const std::string& name) {
   return folder.empty() || folder.back() == '/' ? folder + name : folder + '/' + name;
 }
 

@@ -32,22 +32,20 @@ Fit diagnose(const Evaluation& training, const Evaluation& test, double gap = 0.
 ///      More augmentation, weight decay or dropout may help."
 template <class = void>
 std::string describe_gap(const Evaluation& training, const Evaluation& test) {
-  char text[200];
-  std::snprintf(text, sizeof text,
-                "%.2f %% on the training images, %.2f %% on unseen images: a gap of %.2f points",
-                100 * training.accuracy, 100 * test.accuracy,
-                100 * (training.accuracy - test.accuracy));
-  switch (diagnose(training, test)) {
-    case Fit::overfitting:
-      return std::string(text) +
-             ", overfitting. More augmentation, weight decay or dropout may help.";
-    case Fit::underfitting:
-      return std::string(text) +
-             ", underfitting. More epochs, a larger model or less augmentation may help.";
-    case Fit::balanced:
-      break;
+  const auto fit = diagnose(training, test);
+  const char* verdict = "neither overfitting nor underfitting.";
+  if (fit == Fit::overfitting) {
+    verdict = "overfitting. More augmentation, weight decay or dropout may help.";
+  } else if (fit == Fit::underfitting) {
+    verdict = "underfitting. More epochs, a larger model or less augmentation may help.";
   }
-  return std::string(text) + ", neither overfitting nor underfitting.";
+  char text[256];
+  std::snprintf(
+      text, sizeof text,
+      "%.2f %% on the training images, %.2f %% on unseen images: a gap of %.2f points, %s",
+      100 * training.accuracy, 100 * test.accuracy, 100 * (training.accuracy - test.accuracy),
+      verdict);
+  return text;
 }
 
 /// The place of the first epoch of the plateau that a training loss ended in: from there on it never

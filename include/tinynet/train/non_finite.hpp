@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include <tinynet/autograd/parameter.hpp>
 #include <tinynet/autograd/variable.hpp>
@@ -13,9 +14,9 @@ namespace tinynet::inline TINYNET_ABI::train {
 
 /// The place where a NaN or an infinity first appears.
 struct NonFinite {
-  std::string what;   // "images", "parameter" or "layer"
-  std::string where;  // the dotted name of the parameter or layer
-  std::string note;   // of a layer: its op
+  std::string_view what;  // "images", "parameter" or "layer"
+  std::string where;      // the dotted name of the parameter or layer
+  std::string_view note;  // of a layer: its op
 };
 
 namespace detail {
@@ -57,7 +58,7 @@ template <class Model, class P, Scalar T>
                                                      const std::optional<NonFinite>& found) {
   Message message("fit", std::isnan(loss) ? "the loss is NaN" : "the loss is infinite");
   message.fact("step", step + 1, {"epoch ", epoch + 1, ", batch ", batch + 1});
-  if (found) message.fact(found->what.c_str(), found->where, found->note);
+  if (found) message.fact(found->what.data(), found->where, found->note);
   throw StateError(message.hint("lower the learning rate, or let it warm up"));
 }
 
