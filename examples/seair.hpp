@@ -1,6 +1,7 @@
 #pragma once
 
-#include <cstdio>
+#include <algorithm>
+#include <optional>
 
 #include "airbench.hpp"
 #include "fashion_mnist.hpp"

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include <tinynet/core/error.hpp>
-#include <tinynet/io/files.hpp>
 
 namespace tinynet::inline TINYNET_ABI::io {
 
@@ -20,16 +19,15 @@ inline std::vector<std::byte> read_file(const std::string& path) {
   const auto fail = [&](const Text& what, const Text& reason = {}) {
     throw DataError(Message("read", what).fact("file", path).fact("reason", reason));
   };
-  if (!exists(path) && errno == ENOENT) fail("no such file");
-  if (is_folder(path)) fail("this is a folder, expected a file");
+  const auto reason = [] { return std::generic_category().message(errno); };
   errno = 0;
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              std::fclose);
-  if (!file) fail("cannot open the file", std::generic_category().message(errno));
+  if (!file && errno == ENOENT) fail("no such file");
+  if (!file) fail("cannot open the file", reason());
   struct stat status;
-  if (::fstat(::fileno(file.get()), &status) != 0) {
-    fail("cannot read the file", std::generic_category().message(errno));
-  }
+  if (::fstat(::fileno(file.get()), &status) != 0) fail("cannot read the file", reason());
+  if (S_ISDIR(status.st_mode)) fail("this is a folder, expected a file");
   const auto size = static_cast<std::size_t>(status.st_size);
   std::vector<std::byte> bytes(size);
   const auto count = std::fread(bytes.data(), 1, size, file.get());
