@@ -69,19 +69,21 @@ class SummaryObserver final : public Observer {
   struct Reach {
     std::int64_t field = 1, jump = 1;
   };
+  struct Seen {
+    const void* id;
+    Reach of;
+  };
   /// Of the tensor with that storage; what was not seen is an input.
   Reach& reach_of(const void* id) {
-    for (std::size_t i = 0; i < seen_.size(); ++i) {
-      if (seen_[i] == id) return reaches_[i];
+    for (auto& reach : reaches_) {
+      if (reach.id == id) return reach.of;
     }
-    seen_.push_back(id);
-    reaches_.push_back({});
-    return reaches_.back();
+    reaches_.push_back({id, {}});
+    return reaches_.back().of;
   }
 
   Summary& summary_;
-  List<const void*> seen_;
-  List<Reach> reaches_;
+  List<Seen> reaches_;
   List<const void*> counted_;
 };
 

@@ -60,8 +60,8 @@ struct Normalization : ChannelNorm<param_t<T>> {
 /// What reaches the normalised image backwards, for each of n images with coefficients of its own.
 template <class P>
 struct ImageCoefficients {
-  Tensor<double> sums =
-      {};                  // [n, 2, c]: over pixels, of ds after the activation and ds * (x - mean)
+  // [n, 2, c]: over pixels, of ds after the activation and ds * (x - mean)
+  Tensor<double> sums = {};
   Tensor<P> gate = {};     // [n, c], or empty: one
   Tensor<P> dpooled = {};  // [n, c]: of the mean over pixels; or empty: zero
   Tensor<P> pooled = {};   // [n, c]: that mean of x; empty as dpooled
