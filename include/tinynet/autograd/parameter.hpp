@@ -48,7 +48,7 @@ struct ParameterState {
     ++version;
   }
   /// Throws StateError where the parameter is frozen.
-  void require_unfrozen() const {
+  [[gnu::noinline]] void require_unfrozen() const {
     if (frozen) {
       throw StateError(Message("Parameter", "the values of a frozen model do not change")
                            .fact("parameter", name)

@@ -38,7 +38,7 @@ class Text {
     Piece() = default;
     Piece(std::string_view text) : kind_(Kind::text), object_(text.data()), length_(text.size()) {}
     Piece(const std::string& text) : Piece(std::string_view(text)) {}
-    Piece(const char* text) : kind_(Kind::literal), object_(text) {}
+    [[gnu::noinline]] Piece(const char* text) : kind_(Kind::literal), object_(text) {}
     Piece(const char& letter) : kind_(Kind::text), object_(&letter), length_(1) {}
     Piece(std::signed_integral auto value) : kind_(Kind::integer), integer_(value) {}
     Piece(std::unsigned_integral auto value) : kind_(Kind::natural), natural_(value) {}
@@ -98,6 +98,8 @@ class Text {
   }
 
  private:
+  friend std::string to_string(const Text& text) { return text.string(); }
+
   Piece one_;
 };
 
@@ -115,7 +117,7 @@ class Text {
 class Message {
  public:
   [[gnu::cold, gnu::noinline]] Message(std::string_view where, const Text& what) {
-    text_ = "[" + std::string(where) + "] " + what.string();
+    text_ = Text({"[", where, "] ", what}).string();
   }
 
   /// Adds one fact; an empty value is left out (a path that is not known, say).
@@ -132,7 +134,7 @@ class Message {
     return *this;
   }
   [[gnu::cold, gnu::noinline]] Message& hint(const Text& way_out) {
-    text_ += "\n  hint: " + way_out.string();
+    text_ = Text({text_, "\n  hint: ", way_out}).string();
     return *this;
   }
   Message(const Message&) = default;

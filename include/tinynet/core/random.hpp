@@ -28,7 +28,7 @@ struct Key {
   std::uint64_t value = 0;
 
   constexpr Key fold(std::uint64_t x) const { return {mix(value ^ mix(x))}; }
-  constexpr Key fold(std::string_view name) const {
+  [[gnu::noinline]] constexpr Key fold(std::string_view name) const {
     std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
     for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
     return fold(hash);

@@ -5,7 +5,9 @@
 #include <cstdlib>
 #include <mutex>
 #include <string>
+#include <string_view>
 
+#include <tinynet/core/error.hpp>
 #include <tinynet/core/list.hpp>
 
 namespace tinynet::inline TINYNET_ABI {
@@ -15,15 +17,16 @@ namespace tinynet::inline TINYNET_ABI {
 inline bool tracing() {
   static const bool on = [] {
     const char* value = std::getenv("TINYNET_TRACE");
-    return value && *value && std::string(value) != "0";
+    return value && *value && std::string_view(value) != "0";
   }();
   return on;
 }
 
 /// Prints a line to standard error, each distinct line once: a choice is made thousands of times.
-inline void trace(const std::string& line) {
+inline void trace(const Text& text) {
   static std::mutex mutex;
   static List<std::string> seen;
+  const std::string line = text.string();
   const std::lock_guard lock(mutex);
   if (std::find(seen.begin(), seen.end(), line) != seen.end()) return;
   seen.push_back(line);

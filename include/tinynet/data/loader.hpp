@@ -176,6 +176,8 @@ class Loader<T>::Epoch {
     const Batch<T>* batch_ = nullptr;
   };
 
+  [[gnu::noinline]] ~Epoch() {}
+
   Iterator begin() {
     if (std::exchange(begun_, true)) {
       throw StateError(Message("loader", "an epoch can be walked once")

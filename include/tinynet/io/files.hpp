@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include <tinynet/core/config.hpp>
+#include <tinynet/core/error.hpp>
 
 /// What is asked about files. Their names are strings, to which a std::filesystem::path converts by
 /// itself: that header would make every program that includes tinynet compile 3 % longer.
@@ -21,8 +21,9 @@ inline bool is_folder(const std::string& path) {
 }
 
 /// The file of that name in a folder; an empty one is the current folder.
-[[gnu::noinline]] inline std::string join(const std::string& folder, const std::string& name) {
-  return folder.empty() || folder.back() == '/' ? folder + name : folder + '/' + name;
+inline std::string join(const std::string& folder, const Text& name) {
+  const bool ended = folder.empty() || folder.back() == '/';
+  return Text({folder, ended ? "" : "/", name}).string();
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::io

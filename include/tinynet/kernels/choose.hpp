@@ -49,8 +49,8 @@ inline std::atomic<Path>& path_limit() {
 /// Not inline in `choose`: there it would be compiled once for each kernel and type.
 [[gnu::noinline, gnu::cold]] inline void trace_choice(const char* kernel, Path path,
                                                       const char* refusal) {
-  const std::string name = path_name(path);
-  trace(std::string(kernel) + ": " + (refusal ? "not " + name + ", " + refusal : name));
+  const char* name = path_name(path);
+  trace(refusal ? Text({kernel, ": not ", name, ", ", refusal}) : Text({kernel, ": ", name}));
 }
 }  // namespace detail
 

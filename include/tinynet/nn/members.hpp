@@ -36,6 +36,7 @@ class Members {
   Members(Model& model) {
     list(model);
   }
+  [[gnu::noinline]] ~Members() {}
 
   template <class P>
   [[gnu::noinline]] void operator()(std::string_view name, Parameter<P>& parameter) {
@@ -51,7 +52,7 @@ class Members {
     if constexpr (HasMembers<Child>) {
       const auto length = enter(name);
       list(child);
-      prefix_.resize(length);
+      leave(length);
     }
   }
   /// What a layer lists, under its own name; containers call it for what they hold.
@@ -87,13 +88,14 @@ class Members {
  private:
   // Not inlined: every layer of every type lists its parts.
   [[gnu::noinline]] std::string path(std::string_view name) const {
-    return std::string(prefix_).append(name);
+    return Text({prefix_, name}).string();
   }
   [[gnu::noinline]] std::size_t enter(std::string_view name) {
     const auto length = prefix_.size();
-    prefix_.append(name) += '.';
+    prefix_ = Text({prefix_, name, "."}).string();
     return length;
   }
+  [[gnu::noinline]] void leave(std::size_t length) { prefix_.resize(length); }
   [[gnu::noinline]] void add_affine(const void* weight, void* layer,
                                     decltype(AffineLayer::answer) answer) {
     affine_.push_back({layer_of(prefix_), weight, layer, answer});

@@ -61,12 +61,12 @@ class Shape {
   friend std::ostream& operator<<(std::ostream& out, const Shape& shape) {
     return out << to_string(shape);
   }
-  friend std::string to_string(const Shape& shape) {
+  [[gnu::noinline]] friend std::string to_string(const Shape& shape) {
     std::string text = "[";
     for (int axis = 0; axis < shape.axes(); ++axis) {
-      text += Text({axis ? ", " : "", shape[axis]}).string();
+      text = Text({text, axis ? ", " : "", shape[axis]}).string();
     }
-    return text += ']';
+    return Text({text, "]"}).string();
   }
 
  private:

@@ -52,10 +52,9 @@ void note_slow_precision() {
   if constexpr (is_any_of<T, bfloat16, float16>) {
     if (cpu().amx_bf16) return;
     const bool dots = is_any_of<T, bfloat16> && cpu().fast_bf16_dots;
-    trace(std::string(type_name<T>()) + " without AMX (" + cpu().amx_refusal +
-          "): products run in " +
-          (dots ? "AVX512-BF16, at up to twice the speed of float"
-                : "fp32, do not expect more speed than from float"));
+    trace({type_name<T>(), " without AMX (", cpu().amx_refusal, "): products run in ",
+           dots ? "AVX512-BF16, at up to twice the speed of float"
+                : "fp32, do not expect more speed than from float"});
   }
 }
 
@@ -141,7 +140,7 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
   if (options.progress.write && !history.empty()) {
     const auto& last = history.back();
     if (last.clean && last.validation) {
-      options.progress.write(describe_gap(*last.clean, *last.validation) + "\n");
+      options.progress.write(Text({describe_gap(*last.clean, *last.validation), "\n"}).string());
     }
   }
   return history;

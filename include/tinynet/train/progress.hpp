@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include <tinynet/core/config.hpp>
+#include <tinynet/core/error.hpp>
 #include <tinynet/core/function.hpp>
 
 namespace tinynet::inline TINYNET_ABI::train {
@@ -109,7 +109,7 @@ class Progress {
       draw(line(metrics));
       output_.write("\n");
     } else {
-      output_.write(line(metrics) + "\n");
+      output_.write(Text({line(metrics), "\n"}).string());
     }
     drawn_ = 0;
   }
@@ -138,18 +138,16 @@ class Progress {
     using Long = long long;
     char left[128], number[64];
     const int width = std::snprintf(nullptr, 0, "%lld", Long{steps_});
-    std::snprintf(left, sizeof left, "Epoch %lld/%lld  %*lld/%lld", Long{epoch_ + 1}, Long{epochs_},
-                  width, Long{done_}, Long{steps_});
-    std::string right = " ";
-    right += time();
+    const int length =
+        std::snprintf(left, sizeof left, "Epoch %lld/%lld  %*lld/%lld", Long{epoch_ + 1},
+                      Long{epochs_}, width, Long{done_}, Long{steps_});
+    auto right = time();
     for (const auto& [name, value] : metrics) {
       const bool tiny = value != 0 && std::abs(value) < 1e-3;
       std::snprintf(number, sizeof number, tiny ? " %.2e" : " %.4f", value);
-      right.append("  ").append(name).append(number);
+      right = Text({right, "  ", name, number}).string();
     }
-    std::string all = left;
-    all += bar(all.size() + right.size());
-    return all += right;
+    return Text({left, bar(static_cast<std::size_t>(length) + right.size()), right}).string();
   }
 
   /// The bar, as wide as it may be beside that many characters; nothing where it would be a stub.
@@ -163,10 +161,10 @@ class Progress {
     if (width < 3) return "";
     const auto share = static_cast<double>(done_) / static_cast<double>(std::max(steps_, done_));
     const auto filled = static_cast<std::size_t>(share * static_cast<double>(width));
-    std::string bar = " [";
-    bar.append(filled, '=').append(width - filled, '.') += ']';
-    if (filled > 0 && filled < width) bar[filled + 1] = '>';
-    return bar;
+    char bar[full_bar + 1] = {};
+    for (std::size_t i = 0; i < width; ++i) bar[i] = i < filled ? '=' : '.';
+    if (filled > 0 && filled < width) bar[filled - 1] = '>';
+    return Text({" [", bar, "]"}).string();
   }
 
   std::string time() const {
@@ -181,14 +179,12 @@ class Progress {
     } else {
       std::snprintf(text, sizeof text, " %.0fus/step", each * 1e6);
     }
-    std::string time = running ? "ETA " : "";
-    return time.append(duration(shown)).append(text);
+    return Text({running ? " ETA " : " ", duration(shown), text}).string();
   }
 
   void draw(const std::string& text) {
     const auto rest = drawn_ > text.size() ? drawn_ - text.size() : 0;
-    std::string drawn = "\r";
-    output_.write(drawn.append(text).append(rest, ' '));
+    output_.write(Text({"\r", text, std::string(rest, ' ')}).string());
     drawn_ = text.size();
   }
 
