@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <new>
 #include <utility>
@@ -7,6 +8,19 @@
 #include <tinynet/core/config.hpp>
 
 namespace tinynet::inline TINYNET_ABI {
+
+namespace detail {
+/// Storage for `capacity` items, to which `move` has brought those that lie in the old one.
+[[gnu::noinline]] inline void* moved_list(void* items, std::size_t size, std::size_t capacity,
+                                          std::size_t bytes, void (*move)(void* to, void* from)) {
+  auto* to = static_cast<std::byte*>(::operator new(capacity* bytes));
+  for (std::size_t i = 0; i < size * bytes; i += bytes) {
+    move(to + i, static_cast<std::byte*>(items) + i);
+  }
+  ::operator delete(items);
+  return to;
+}
+}  // namespace detail
 
 /// A list that grows at its end, for types that the library alone puts into one. What a std::vector
 /// of another type costs every program is 25 functions to compile; these are 5 that do something.
@@ -60,14 +74,12 @@ class List {
   void grow() {
     static_assert(alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
     static_assert(noexcept(T(std::declval<T>())), "an item that throws would be lost on its way");
-    const auto capacity = capacity_ == 0 ? std::size_t{4} : 2 * capacity_;
-    T* items = static_cast<T*>(::operator new(capacity * sizeof(T)));
-    for (std::size_t i = 0; i < size_; ++i) {
-      new (items + i) T(std::move(items_[i]));
-      items_[i].~T();
-    }
-    ::operator delete(items_);
-    items_ = items;
+    const auto move = [](void* to, void* from) {
+      new (to) T(std::move(*static_cast<T*>(from)));
+      static_cast<T*>(from)->~T();
+    };
+    const auto capacity = std::max(std::size_t{4}, 2 * capacity_);
+    items_ = static_cast<T*>(detail::moved_list(items_, size_, capacity, sizeof(T), move));
     capacity_ = capacity;
   }
 

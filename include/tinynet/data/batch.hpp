@@ -108,8 +108,10 @@ class BatchMaker {
     batch.labels = writable(batch.labels, {count});
     batch.index = index;
     batch.targets = {};
-    batch.samples.clear();
-    for (const auto sample : samples) batch.samples.insert(batch.samples.end(), views, sample);
+    batch.samples.resize(static_cast<std::size_t>(count));
+    for (std::size_t i = 0; i < batch.samples.size(); ++i) {
+      batch.samples[i] = samples[i / static_cast<std::size_t>(views)];
+    }
     const auto pixels = dataset_.image_shape().elements();
     constexpr std::int64_t grain = 8;  // images; enough work to be worth handing to a thread
     parallel_ranges(count, grain, [&](Range range) {

@@ -39,7 +39,7 @@ class Dataset {
 
   std::int64_t size() const { return rows_ ? std::int64_t(rows_->size()) : source_->labels.size(); }
   /// [h, w, c]
-  Shape image_shape() const {
+  [[gnu::noinline]] Shape image_shape() const {
     const auto& shape = source_->images.shape();
     return {shape[1], shape[2], shape[3]};
   }

@@ -75,7 +75,7 @@ inline Shape idx_shape(const std::vector<std::byte>& bytes, const std::string& f
 ///     00 00 08 | axes | for each axis its size, 32 bits, big-endian | elements, row-major
 ///
 /// http://yann.lecun.com/exdb/mnist describes the format. Throws DataError with file and byte.
-inline Tensor<std::uint8_t> read_idx(const std::string& path, int axes) {
+[[gnu::noinline]] inline Tensor<std::uint8_t> read_idx(const std::string& path, int axes) {
   const auto bytes = io::read_unpacked(path);
   Tensor<std::uint8_t> elements(detail::idx_shape(bytes, path, axes));
   const auto header = static_cast<std::int64_t>(bytes.size()) - elements.size();

@@ -58,7 +58,7 @@ class BatchPlan {
   }
 
   std::int64_t samples_in_batch() const { return std::min(samples_in_batch_, size_); }
-  std::int64_t batches() const {
+  [[gnu::noinline]] std::int64_t batches() const {
     return size_ / samples_in_batch_ + (!drop_last_ && size_ % samples_in_batch_ ? 1 : 0);
   }
   std::int64_t images() const { return std::min(size_, batches() * samples_in_batch_) * views_; }
@@ -81,7 +81,7 @@ class BatchPlan {
                count = std::min(samples_in_batch_, size_ - begin);
     return {order.data() + begin, static_cast<std::size_t>(count)};
   }
-  void require_batch(std::int64_t first) const {
+  [[gnu::noinline]] void require_batch(std::int64_t first) const {
     if (first >= 0 && first <= batches()) return;
     throw ShapeError(
         Message("loader", {"no batch ", first}).fact("epoch", {batches(), " batches"}));

@@ -42,7 +42,7 @@ class Prefetch {
 
   /// The slot of the next item, or `none` after the last. It is the consumer's until the next call. An
   /// exception of `fill` is thrown here, once the items before it have been consumed.
-  std::size_t next() {
+  [[gnu::noinline]] std::size_t next() {
     if (taken_ == count_) return none;
     if (!thread_.joinable()) {
       fill_(0, taken_++);

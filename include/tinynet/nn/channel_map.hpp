@@ -14,12 +14,19 @@ struct ChannelMap {
   std::vector<double> scale, shift;
 };
 
-/// Makes a layer with weights [c, ...] compute the map of its output: each weight is rounded once
-/// more. A bias that was absent is added.
+/// Weights [c, ...] and bias of a layer that can compute an affine map of its channels c as well.
 template <class P>
-void absorb(const ChannelMap& map, Parameter<P>& weight, Parameter<P>& bias) {
+struct ChannelWeights {
+  Parameter<P>*weight = nullptr, *bias = nullptr;
+};
+
+/// Makes such a layer compute the map of its output: each weight is rounded once more. A bias that was
+/// absent is added.
+template <class P>
+void absorb(const ChannelMap& map, const ChannelWeights<P>& into) {
+  auto& [weight, bias] = into;
   const auto channels = std::ssize(map.scale);
-  auto weights = weight.value().clone();
+  auto weights = weight->value().clone();
   const auto size = weights.size() / channels;
   Tensor<P> shifts({channels});
   for (std::int64_t c = 0; c < channels; ++c) {
@@ -27,15 +34,15 @@ void absorb(const ChannelMap& map, Parameter<P>& weight, Parameter<P>& bias) {
     for (auto i = c * size; i < (c + 1) * size; ++i) {
       weights.data()[i] = static_cast<P>(weights.data()[i] * map.scale[at]);
     }
-    const double before = bias ? bias.value().data()[c] : 0;
+    const double before = *bias ? bias->value().data()[c] : 0;
     shifts.data()[c] = static_cast<P>(before * map.scale[at] + map.shift[at]);
   }
-  if (!bias) {
-    bias = Parameter<P>({channels}, ParameterKind::bias, init::constant(0));
-    bias.state()->name = layer_of(weight.name()) + ".bias";
+  if (!*bias) {
+    *bias = Parameter<P>({channels}, ParameterKind::bias, init::constant(0));
+    bias->state()->name = Text({layer_of(weight->name()), ".bias"}).string();
   }
-  weight.set(weights);
-  bias.set(shifts);
+  weight->set(weights);
+  bias->set(shifts);
 }
 
 /// A layer that is an affine map of channels in evaluation.
@@ -43,51 +50,29 @@ template <class L>
 concept MapsChannels = requires(L& layer) {
   layer.channel_map();
   layer.folded = true;
+  layer.weight.value();
 };
 
 /// A layer that can compute an affine map of its output channels as well.
 template <class L>
-concept AbsorbsChannelMap = requires(L& layer, const ChannelMap& map) {
-  layer.absorb(map);
-  layer.weight.value();
+concept AbsorbsChannelMap = requires(L& layer) {
+  layer.channel_weights();
 };
 
-/// Such a layer of a model, its type forgotten.
+/// Such a layer of a model, its type forgotten. Pointers alone: every model lists its layers, few
+/// programs fold them, and what only those call is compiled for them alone.
 struct AffineLayer {
-  enum class Request { absorbs, map, absorb, fold };
+  std::string name = {};         // dotted
+  const void* weight = nullptr;  // where its weights lie: what an observer sees of the layer
+  // One that takes maps in, by the type of its parameters:
+  ChannelWeights<float> single = {};
+  ChannelWeights<double> twice = {};
+  // One that is a map:
+  const void* layer = nullptr;
+  ChannelMap (*map)(const void* layer) = nullptr;
+  bool* folded = nullptr;
 
-  std::string name;    // dotted
-  const void* weight;  // where its weights lie: what an observer sees of the layer
-  void* layer;
-  bool (*answer)(void* layer, Request, ChannelMap*);
-
-  /// Whether it takes maps in; otherwise it is one.
-  bool absorbs() const { return answer(layer, Request::absorbs, nullptr); }
-  /// The map that it is.
-  ChannelMap map() const {
-    ChannelMap map;
-    answer(layer, Request::map, &map);
-    return map;
-  }
-  void absorb(ChannelMap map) const { answer(layer, Request::absorb, &map); }
-  /// Makes it the identity.
-  void fold() const { answer(layer, Request::fold, nullptr); }
+  bool absorbs() const { return folded == nullptr; }
 };
-
-namespace detail {
-template <class L>
-bool affine(void* object, AffineLayer::Request request, ChannelMap* map) {
-  auto& layer = *static_cast<L*>(object);
-  using Request = AffineLayer::Request;
-  if constexpr (AbsorbsChannelMap<L>) {
-    if (request == Request::absorb) layer.absorb(*map);
-    return true;
-  } else {
-    if (request == Request::map) *map = layer.channel_map();
-    if (request == Request::fold) layer.folded = true;
-    return false;
-  }
-}
-}  // namespace detail
 
 }  // namespace tinynet::inline TINYNET_ABI::nn

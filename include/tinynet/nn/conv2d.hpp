@@ -59,7 +59,7 @@ struct Conv2d {
                              .groups = options.groups};
     return ops::conv2d<T>(x, weight, bias, window, ctx, moments);
   }
-  void absorb(const ChannelMap& map) { nn::absorb(map, weight, bias); }
+  ChannelWeights<param_t<T>> channel_weights() { return {&weight, &bias}; }
   void members(Members& m) {
     m("weight", weight);
     m("bias", bias);

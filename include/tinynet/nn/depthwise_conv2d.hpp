@@ -37,7 +37,7 @@ struct DepthwiseConv2d {
         .stride = options.stride, .padding = options.padding, .dilation = options.dilation};
     return ops::depthwise_conv2d<T>(x, weight, bias, window, ctx);
   }
-  void absorb(const ChannelMap& map) { nn::absorb(map, weight, bias); }
+  ChannelWeights<param_t<T>> channel_weights() { return {&weight, &bias}; }
   void members(Members& m) {
     m("weight", weight);
     m("bias", bias);

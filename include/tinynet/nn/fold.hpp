@@ -60,15 +60,17 @@ class FoldObserver final : public Observer {
     Folding result;
     for (const auto& [norm, source] : norms_) {
       const auto& layer = layers_[norm];
-      const auto map = layer.map();
+      const auto map = layer.map(layer.layer);
       const auto why = refusal(norm, source, map);
       if (why) {
         result.kept.push_back({layer.name, why});
         continue;
       }
-      layers_[source.layer].absorb(map);
-      layer.fold();
-      result.folded.push_back({layer.name, layers_[source.layer].name});
+      const auto& into = layers_[source.layer];
+      if (into.single.weight) absorb(map, into.single);
+      else absorb(map, into.twice);
+      *layer.folded = true;
+      result.folded.push_back({layer.name, into.name});
     }
     return result;
   }

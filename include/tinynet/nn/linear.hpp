@@ -36,7 +36,7 @@ struct Linear {
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
     return ops::linear<T>(x, weight, bias, ctx);
   }
-  void absorb(const ChannelMap& map) { nn::absorb(map, weight, bias); }
+  ChannelWeights<param_t<T>> channel_weights() { return {&weight, &bias}; }
   void members(Members& m) {
     m("weight", weight);
     m("bias", bias);

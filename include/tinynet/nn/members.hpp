@@ -58,8 +58,16 @@ class Members {
   /// What a layer lists, under its own name; containers call it for what they hold.
   template <class L>
   void list(L& layer) {
-    if constexpr (MapsChannels<L> || AbsorbsChannelMap<L>) {
-      add_affine(layer.weight.value().data(), &layer, &detail::affine<L>);
+    if constexpr (MapsChannels<L>) {
+      const auto map = [](const void* object) {
+        return static_cast<const L*>(object)->channel_map();
+      };
+      add_affine({.weight = layer.weight.value().data(),
+                  .layer = &layer,
+                  .map = map,
+                  .folded = &layer.folded});
+    } else if constexpr (AbsorbsChannelMap<L>) {
+      add_affine(layer.channel_weights());
     }
     layer.members(*this);
   }
@@ -96,9 +104,15 @@ class Members {
     return length;
   }
   [[gnu::noinline]] void leave(std::size_t length) { prefix_.resize(length); }
-  [[gnu::noinline]] void add_affine(const void* weight, void* layer,
-                                    decltype(AffineLayer::answer) answer) {
-    affine_.push_back({layer_of(prefix_), weight, layer, answer});
+  [[gnu::noinline]] void add_affine(AffineLayer layer) {
+    layer.name = layer_of(prefix_);
+    affine_.push_back(std::move(layer));
+  }
+  void add_affine(const ChannelWeights<float>& to) {
+    add_affine({.weight = to.weight->value().data(), .single = to});
+  }
+  void add_affine(const ChannelWeights<double>& to) {
+    add_affine({.weight = to.weight->value().data(), .twice = to});
   }
 
   std::string prefix_;

@@ -23,6 +23,9 @@ namespace tinynet::inline TINYNET_ABI::optim {
 template <class P>
 class FlatOptimizer : public Optimizer<P> {
  public:
+  FlatOptimizer(FlatOptimizer&&) = default;
+  FlatOptimizer& operator=(FlatOptimizer&&) = default;
+  [[gnu::noinline]] ~FlatOptimizer() override {}
   const char* name() const override { return setup_.name; }
   std::optional<double> lr() const override { return setup_.lr; }
   std::int64_t steps() const override { return steps_.item(); }

@@ -64,19 +64,22 @@ std::int64_t position(const Shape& shape, std::initializer_list<std::int64_t> in
 template <class T>
 class Tensor {
  public:
-  Tensor() : Tensor(Buffer(), 0, Shape{0}) {}
+  Tensor() = default;
   /// Not initialised: the op that makes a tensor writes all of it.
   [[gnu::noinline]] explicit Tensor(const Shape& shape)
       : Tensor(Buffer(shape.bytes(sizeof(T))), 0, shape) {}
   /// A view into storage that others may share, beginning `offset` elements in.
   [[gnu::noinline]] Tensor(Buffer buffer, std::int64_t offset, const Shape& shape)
-      : buffer_(std::move(buffer)), offset_(offset), shape_(shape), size_(shape.elements()) {}
+      : buffer_(std::move(buffer)),
+        data_(reinterpret_cast<T*>(buffer_.data()) + offset),
+        shape_(shape),
+        size_(shape.elements()) {}
 
   // Not inlined, as tensors are copied and dropped in hundreds of places.
   [[gnu::noinline]] Tensor(const Tensor& other) = default;
   [[gnu::noinline]] Tensor(Tensor&& other) noexcept = default;
-  Tensor& operator=(const Tensor& other) = default;
-  Tensor& operator=(Tensor&& other) noexcept = default;
+  [[gnu::noinline]] Tensor& operator=(const Tensor& other) = default;
+  [[gnu::noinline]] Tensor& operator=(Tensor&& other) noexcept = default;
   ~Tensor() = default;
 
   static Tensor full(const Shape& shape, T value) {
@@ -110,8 +113,8 @@ class Tensor {
   std::int64_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
 
-  T* data() { return reinterpret_cast<T*>(buffer_.data()) + offset_; }
-  const T* data() const { return reinterpret_cast<const T*>(buffer_.data()) + offset_; }
+  T* data() { return data_; }
+  const T* data() const { return data_; }
   std::span<T> span() { return {data(), static_cast<std::size_t>(size_)}; }
   std::span<const T> span() const { return {data(), static_cast<std::size_t>(size_)}; }
 
@@ -141,7 +144,7 @@ class Tensor {
   }
   Tensor reshape(const Shape& shape) const {
     if (shape.elements() != size_) detail::throw_no_reshape(shape_, shape);
-    return Tensor(buffer_, offset_, shape);
+    return Tensor(buffer_, offset(), shape);
   }
   /// Elements [begin, end) of the outermost axis. Shares storage.
   Tensor rows(std::int64_t begin, std::int64_t end) const {
@@ -149,7 +152,7 @@ class Tensor {
     auto shape = shape_;
     const std::int64_t row = shape[0] ? size_ / shape[0] : 0;
     shape[0] = end - begin;
-    return Tensor(buffer_, offset_ + begin * row, shape);
+    return Tensor(buffer_, offset() + begin * row, shape);
   }
   Tensor clone() const { return from(shape_, span()); }
 
@@ -169,10 +172,13 @@ class Tensor {
     return tensor;
   }
 
+  /// Of the first element in the storage.
+  std::int64_t offset() const { return data_ - reinterpret_cast<const T*>(buffer_.data()); }
+
   Buffer buffer_;
-  std::int64_t offset_;
-  Shape shape_;
-  std::int64_t size_;
+  T* data_ = nullptr;  // kept: to find it through the buffer is a branch in hundreds of places
+  Shape shape_ = {0};
+  std::int64_t size_ = 0;
 };
 
 }  // namespace tinynet::inline TINYNET_ABI
