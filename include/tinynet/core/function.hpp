@@ -44,7 +44,7 @@ class Function<R(Args...)> {
     swap(other);
     return *this;
   }
-  ~Function() {
+  [[gnu::noinline]] ~Function() {
     if (held_) manage_(held_, false);
   }
 

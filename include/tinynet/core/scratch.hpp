@@ -63,7 +63,8 @@ class Scratch {
     std::size_t chunk = 0;  // the one being filled
     std::size_t used = 0;   // bytes of it
 
-    [[gnu::noinline]] std::byte* take(std::size_t bytes) {
+    [[gnu::noinline]] std::byte* take(std::size_t wanted) {
+      const auto bytes = (wanted + 63) / 64 * 64 + 64;
       while (chunk < chunks.size() && used + bytes > chunks[chunk].capacity()) {
         ++chunk;
         used = 0;
@@ -81,7 +82,7 @@ class Scratch {
       chunks.push_back(Buffer(total));
     }
   };
-  void* bytes(std::size_t count) { return arena_.take((count + 63) / 64 * 64 + 64); }
+  void* bytes(std::size_t count) { return arena_.take(count); }
 
   [[gnu::noinline]] static Arena& arena() {
     thread_local Arena arena;

@@ -56,11 +56,13 @@ struct BatchNorm2d {
   }
   /// What this layer does in evaluation.
   ChannelMap channel_map() const {
-    ChannelMap map;
+    const Shape shape{options.channels};
+    ChannelMap map{Tensor<double>(shape), Tensor<double>(shape)};
     for (std::int64_t i = 0; i < options.channels; ++i) {
-      const double scale = weight.value()(i) / std::sqrt(running_var(i) + options.eps);
-      map.scale.push_back(scale);
-      map.shift.push_back(bias.value()(i) - running_mean(i) * scale);
+      const double scale =
+          weight.value().data()[i] / std::sqrt(running_var.data()[i] + options.eps);
+      map.scale.data()[i] = scale;
+      map.shift.data()[i] = bias.value().data()[i] - running_mean.data()[i] * scale;
     }
     return map;
   }

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include <tinynet/nn/init.hpp>
 
@@ -11,7 +10,7 @@ namespace tinynet::inline TINYNET_ABI::nn {
 
 /// y[..., c] = x[..., c] * scale[c] + shift[c]
 struct ChannelMap {
-  std::vector<double> scale, shift;
+  Tensor<double> scale, shift;  // [c]
 };
 
 /// Weights [c, ...] and bias of a layer that can compute an affine map of its channels c as well.
@@ -25,17 +24,16 @@ struct ChannelWeights {
 template <class P>
 void absorb(const ChannelMap& map, const ChannelWeights<P>& into) {
   auto& [weight, bias] = into;
-  const auto channels = std::ssize(map.scale);
+  const auto channels = map.scale.size();
   auto weights = weight->value().clone();
   const auto size = weights.size() / channels;
   Tensor<P> shifts({channels});
   for (std::int64_t c = 0; c < channels; ++c) {
-    const auto at = static_cast<std::size_t>(c);
     for (auto i = c * size; i < (c + 1) * size; ++i) {
-      weights.data()[i] = static_cast<P>(weights.data()[i] * map.scale[at]);
+      weights.data()[i] = static_cast<P>(weights.data()[i] * map.scale.data()[c]);
     }
     const double before = *bias ? bias->value().data()[c] : 0;
-    shifts.data()[c] = static_cast<P>(before * map.scale[at] + map.shift[at]);
+    shifts.data()[c] = static_cast<P>(before * map.scale.data()[c] + map.shift.data()[c]);
   }
   if (!*bias) {
     *bias = Parameter<P>({channels}, ParameterKind::bias, init::constant(0));

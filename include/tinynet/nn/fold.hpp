@@ -91,7 +91,7 @@ class FoldObserver final : public Observer {
     if (source.layer == none) return "it does not follow a convolution or a linear layer";
     if (runs_.at(norm) > 1 || runs_.at(source.layer) > 1) return "it runs more than once";
     if (reads_.at(source.layer) > 1) return "others read the output of the layer before it too";
-    if (source.pooled && *std::min_element(map.scale.begin(), map.scale.end()) < 0) {
+    if (source.pooled && *std::ranges::min_element(map.scale.span()) < 0) {
       return "a max pool stands before it, and some of its scales are negative";
     }
     return nullptr;
