@@ -1,6 +1,16 @@
 # What the library stands on. The source tree and the installed package both read this file, so that
 # OpenMP, zlib, Eigen and stb are looked for where a program is compiled, not where tinynet was installed.
 
+# Ends the configuration; where find_package reads this file, tells it that tinynet was not found.
+macro(tinynet_give_up)
+  if(CMAKE_FIND_PACKAGE_NAME STREQUAL "tinynet")
+    set(tinynet_FOUND FALSE)
+    string(CONCAT tinynet_NOT_FOUND_MESSAGE ${ARGN})
+    return()
+  endif()
+  message(FATAL_ERROR ${ARGN})
+endmacro()
+
 # The package that Debian ships for xsimd 8.1 links an xtl library that does not exist, so tinynet takes
 # the headers and nothing else. A project that brings its own xsimd target is served from that one.
 if(NOT TARGET tinynet::xsimd)
@@ -9,17 +19,16 @@ if(NOT TARGET tinynet::xsimd)
   else()
     find_path(XSIMD_INCLUDE_DIR xsimd/xsimd.hpp)
     if(NOT XSIMD_INCLUDE_DIR)
-      message(FATAL_ERROR
-              "tinynet needs xsimd 8.1 or newer and found none.\n"
-              "Debian, Ubuntu: apt-get install libxsimd-dev. "
-              "Elsewhere: set XSIMD_INCLUDE_DIR to the folder that holds xsimd/xsimd.hpp.")
+      tinynet_give_up("tinynet needs xsimd 8.1 or newer and found none.\n"
+                      "Debian, Ubuntu: apt-get install libxsimd-dev. "
+                      "Elsewhere: set XSIMD_INCLUDE_DIR to the folder that holds xsimd/xsimd.hpp.")
     endif()
     file(STRINGS "${XSIMD_INCLUDE_DIR}/xsimd/config/xsimd_config.hpp" lines
          REGEX "define XSIMD_VERSION_(MAJOR|MINOR) ")
     string(REGEX REPLACE "[^0-9]*([0-9]+)[^0-9]+([0-9]+).*" "\\1.\\2" tinynet_xsimd_version "${lines}")
     if(tinynet_xsimd_version VERSION_LESS 8.1)
-      message(FATAL_ERROR "tinynet needs xsimd 8.1 or newer; "
-                          "${XSIMD_INCLUDE_DIR} holds ${tinynet_xsimd_version}.")
+      tinynet_give_up("tinynet needs xsimd 8.1 or newer, and ${XSIMD_INCLUDE_DIR} holds ${tinynet_xsimd_version}. "
+                      "Fetch a newer one (headers are enough) and set XSIMD_INCLUDE_DIR to its include folder.")
     endif()
     set(tinynet_xsimd_include "${XSIMD_INCLUDE_DIR}")
   endif()

@@ -1,7 +1,6 @@
 # `cmake --install build/release --prefix P` puts the headers under P/include and the package that
 # `find_package(tinynet)` reads under P/share/cmake/tinynet.
 include(CMakePackageConfigHelpers)
-include(GNUInstallDirs)
 
 set(package_dir ${CMAKE_INSTALL_DATADIR}/cmake/tinynet)
 get_property(targets GLOBAL PROPERTY tinynet_targets)

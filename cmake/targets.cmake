@@ -2,6 +2,8 @@
 # tinynet::gzip      reads .gz data sets (defines TINYNET_ZLIB); exists where zlib was found
 # tinynet::eigen     for <tinynet/eigen.hpp>; exists where Eigen was found
 # tinynet::image     for <tinynet/io/image.hpp> and what includes it; exists where stb was found
+include(GNUInstallDirs)
+
 function(tinynet_add_library name)
   add_library(tinynet_${name} INTERFACE)
   add_library(tinynet::${name} ALIAS tinynet_${name})
@@ -13,7 +15,7 @@ tinynet_add_library(tinynet)
 target_compile_features(tinynet_tinynet INTERFACE cxx_std_20)
 target_include_directories(tinynet_tinynet INTERFACE
                            $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
-                           $<INSTALL_INTERFACE:include>)
+                           $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_link_libraries(tinynet_tinynet INTERFACE tinynet::xsimd Threads::Threads)
 if(OpenMP_CXX_FOUND)
   target_link_libraries(tinynet_tinynet INTERFACE

@@ -55,7 +55,7 @@ int train_depthwise(const Program& program, const Techniques& t) {
        .nesterov = true,
        .groups = {optim::no_weight_decay_for_norm_and_bias(),
                   {.where = optim::by_name("*.depthwise.weight"), .weight_decay = 0}}});
-  const auto train_set = data::cifar10(program.data, data::Split::train);
+  const auto train_set = program.limited(data::cifar10(program.data, data::Split::train));
   return examples::train_and_test<T>(
              program, model, optimizer,
              {.train_set = train_set,

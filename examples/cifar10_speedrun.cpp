@@ -8,7 +8,7 @@ using examples::Program;
 
 template <Scalar T>
 int speedrun(const Program& program) {
-  const auto train_set = data::cifar10(program.data, data::Split::train);
+  const auto train_set = program.limited(data::cifar10(program.data, data::Split::train));
   const data::Normalization normalize{{0.4914f, 0.4822f, 0.4465f}, {0.2470f, 0.2435f, 0.2616f}};
 
   models::Airbench<T> model(models::airbench94());

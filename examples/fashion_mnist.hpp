@@ -14,12 +14,13 @@ struct FashionMnist {
   bool flip = true, crop = true, erase = true, rand_augment = false, cut_mix = false, tta = false;
 
   std::vector<Option> options() {
-    return {{"lr", "peak learning rate", &lr},
+    return {{"lr", "peak learning rate; seair_* have their own", &lr},
             {"schedule",
-             "a rise and a fall, or a tenth after 2/5 and 4/5 of the steps",
+             "a rise and a fall, or a tenth after 2/5 and 4/5 of the steps; not of seair_*",
              &schedule,
              {"one_cycle", "multi_step"}},
-            {"weight-decay", "of weights, not of norms and biases", &weight_decay},
+            {"weight-decay", "of weights, not of norms and biases; seair_* have their own",
+             &weight_decay},
             {"label-smoothing", "0 to 1", &label_smoothing, {}, 0, 1},
             {"clip", "largest norm of all gradients, 0: any", &clip},
             {"ema", "decay of the average of the weights, 0: none", &ema, {}, 0, 0.99999},
@@ -43,7 +44,7 @@ struct FashionMnist {
   }
 
   Recipe recipe(const Program& program) const {
-    const auto train_set = data::fashion_mnist(program.data, data::Split::train);
+    const auto train_set = program.limited(data::fashion_mnist(program.data, data::Split::train));
     const auto mix = data::one_of_batch({{0.5f, data::CutMix{.alpha = 1}}});
     return {
         .train_set = train_set,

@@ -39,7 +39,7 @@ std::string model_file(const Experiment& e) {
 
 template <Scalar T>
 examples::Trained train_one(const Program& program, const Experiment& e) {
-  const auto train_set = data::fashion_mnist(program.data, data::Split::train);
+  const auto train_set = program.limited(data::fashion_mnist(program.data, data::Split::train));
   models::Cnn<T> model(examples::networks::growing_batch());
   nn::initialize(model, program.seed);
   if (!e.model_path.empty()) nn::load(model, model_file(e));
@@ -65,7 +65,7 @@ constexpr Row grid_rows[] = {{1, 0, 10, "82.4, loss 0.599"}, {1, 4, 10, "80.6, l
                              {6, 7, 128, "81.1, loss 1.429"}};
 
 template <Scalar T>
-int train_grid(const Program& program, Experiment e) {
+int train_grid(const Program& program, Experiment& e) {
   std::vector<examples::GridRow> finished;
   for (const auto& row : grid_rows) {
     e.n = row.n;
@@ -87,8 +87,8 @@ template <Scalar T>
 int test(const Program& program, const Experiment& e) {
   models::Cnn<T> model(examples::networks::growing_batch());
   nn::load(model, model_file(e));
-  const auto normalize =
-      data::channel_statistics(data::fashion_mnist(program.data, data::Split::train));
+  const auto normalize = data::channel_statistics(
+      program.limited(data::fashion_mnist(program.data, data::Split::train)));
   const data::Loader<T> tests(
       data::fashion_mnist(program.data, data::Split::test),
       {.batch_size = program.batch_size, .shuffle = false, .normalize = normalize});

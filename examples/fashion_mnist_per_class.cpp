@@ -39,7 +39,7 @@ data::Transform augmentation(const Experiment& e, const data::Dataset& train_set
 
 template <Scalar T>
 int train_per_class(const Program& program, const Experiment& e) {
-  const auto train_set = data::fashion_mnist(program.data, data::Split::train);
+  const auto train_set = program.limited(data::fashion_mnist(program.data, data::Split::train));
   models::Cnn<T> model(network(e));
   nn::initialize(model, program.seed);
   optim::AdamW optimizer(nn::parameters(model),
@@ -82,7 +82,7 @@ const Row grid_rows[] = {
     {"big-schedule-64", {"big", false, "channels", "cosine", 0.01}, 25, 64, "87.91"}};
 
 template <Scalar T>
-int train_grid(const Program& program) {
+int train_grid(const Program& program, Experiment& e) {
   std::vector<examples::GridRow> finished;
   for (const auto& row : grid_rows) {
     auto one = examples::part(program, row.name);
@@ -90,7 +90,9 @@ int train_grid(const Program& program) {
     one.batch_size = row.batch_size;
     examples::prepare_output(one.out);
     std::printf("%s\n", row.name);
-    if (const int status = train_per_class<T>(one, row.experiment)) return status;
+    e = row.experiment;  // where the checkpoint takes its settings from
+    e.grid = true;       // asked again for the next of --seeds
+    if (const int status = train_per_class<T>(one, e)) return status;
     finished.push_back({one.out, row.compared});
   }
   examples::summarize(program.out, finished);
@@ -116,8 +118,8 @@ int main(int argc, char** argv) {
            {"lr", "learning rate of AdamW", &e.lr},
            {"weight-decay", "of weights", &e.weight_decay},
            {"schedule", "of the learning rate", &e.schedule, {"constant", "cosine"}},
-           {"grid", "nine runs whose network, epochs and batch size are given", &e.grid}}});
+           {"grid", "nine runs whose settings are given", &e.grid}}});
   return examples::run(program, [&]<class T>(const Program& one) {
-    return e.grid ? train_grid<T>(one) : train_per_class<T>(one, e);
+    return e.grid ? train_grid<T>(one, e) : train_per_class<T>(one, e);
   });
 }

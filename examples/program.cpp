@@ -1,12 +1,15 @@
 #include "program.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
 
 #include <CLI/CLI.hpp>
 
+#include <tinynet/io/utf8.hpp>
 #include <tinynet/train/profile.hpp>
 
 #include "../benchmarks/peaks.hpp"
@@ -32,6 +35,9 @@ void add(CLI::App& app, const Option& option) {
         } else if constexpr (!std::is_same_v<Value, bool>) {
           added->check(
               CLI::Range(static_cast<Value>(option.least), static_cast<Value>(option.most)));
+          added->check([](const std::string& given) {  // which is within every range
+            return std::isnan(std::strtod(given.c_str(), nullptr)) ? "not a number: " + given : "";
+          });
         }
       },
       option.value);
@@ -43,11 +49,19 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
+/// With as many digits as tell settings apart.
+std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.9g", value);
+  return text;
+}
+
 std::string text_of(const Option& option) {
   return std::visit(
       []<class Value>(const Value* value) {
         if constexpr (std::is_same_v<Value, std::string>) return *value;
         else if constexpr (std::is_same_v<Value, std::vector<std::string>>) return joined(*value);
+        else if constexpr (std::is_same_v<Value, double>) return number(*value);
         else return std::to_string(*value);
       },
       option.value);
@@ -158,6 +172,12 @@ Program Program::parse(int argc, char** argv, Program program) {
   program.out_given = out->count() > 0;
   if (program.dated && program.resume && !program.out_given) program.out = newest_in(folder);
   for (int i = 0; i < argc; ++i) program.command += (i ? " " : "") + std::string(argv[i]);
+  // Files hold UTF-8 alone, names of folders need not.
+  for (std::size_t i = 0; i < program.command.size();) {
+    const auto length = io::utf8_length(program.command, i);
+    if (length == 0) program.command[i] = '?';
+    i += std::max<std::size_t>(length, 1);
+  }
   return program;
 }
 

@@ -27,7 +27,6 @@ int quickstart(const Program& program) {
   const auto schedule = optim::one_cycle(
       {.max_lr = 0.1, .total_steps = program.epochs * batches.batches(), .cycle_momentum = false});
   const random::Key key = random::Key{program.seed}.fold("train");
-  const double start = examples::seconds_now();
   optim::GradScaler scaler({.enabled = program.precision == "float16"});
   train::Checkpoint checkpoint(model);
   checkpoint.add("optimizer", optimizer).add("scaler", scaler);
@@ -60,18 +59,17 @@ int quickstart(const Program& program) {
     history.push_back({.epoch = epoch,
                        .loss = loss_mean.value(),
                        .accuracy = accuracy.value(),
-                       .lr = schedule(optimizer.steps() - 1).lr,
+                       .lr = schedule(std::max<std::int64_t>(optimizer.steps() - 1, 0)).lr,
                        .seconds = progress.seconds(),
                        .samples = accuracy.total()});
     examples::save_checkpoint(program, checkpoint, history);
   }
-  const double seconds = examples::seconds_now() - start;
 
   const auto predictions = train::predict(model, tests);
   std::printf("test accuracy %s\n", to_string(train::evaluate(predictions)).c_str());
   examples::show_profile(program, *profile);
   examples::write_results(program, model, batches, tests,
-                          {.test = predictions, .history = history, .seconds = seconds});
+                          {.test = predictions, .history = history});
   return 0;
 }
 

@@ -20,7 +20,7 @@ void write_report(const Program& program, const ModelFacts& model, const Outcome
                             "the same images from several views"});
   }
   run.headline.push_back(
-      {"training time", train::Progress::duration(outcome.seconds),
+      {"training time", train::Progress::duration(steps_seconds),
        report::grouped(std::llround(steps_seconds > 0 ? images / steps_seconds : 0)) +
            " images a second"});
   run.headline.push_back(

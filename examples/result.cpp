@@ -41,9 +41,11 @@ std::vector<Goal> goals(const ModelFacts& model, const Outcome& outcome) {
 }  // namespace
 
 void write_result(const Program& program, const ModelFacts& model, const Outcome& outcome) {
-  double images = 0;
-  for (const auto& epoch : outcome.history) images += static_cast<double>(epoch.samples);
-  const double steps_seconds = history_seconds(outcome.history);
+  double images = 0, steps_seconds = 0;
+  for (const auto& epoch : outcome.history) {
+    images += static_cast<double>(epoch.samples);
+    steps_seconds += epoch.seconds;
+  }
   const auto test = train::evaluate(outcome.test);
   const train::ConfusionMatrix confusion(outcome.test);
   const auto worst = confusion.worst_class();
@@ -71,7 +73,7 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
       {"calibration_error", train::calibration_error(outcome.test)},
       {"worst_class", {{"name", name_of(worst.label)}, {"accuracy", worst.accuracy()}}},
       {"train_accuracy", model.clean.accuracy},
-      {"train_seconds", outcome.seconds},
+      {"train_seconds", steps_seconds},
       {"images_per_second", steps_seconds > 0 ? images / steps_seconds : 0},
       {"latency_ms", {{"p50", model.latency.p50}, {"p95", model.latency.p95}}},
       {"peak_memory_bytes", memory_statistics().peak_bytes_in_use},
@@ -159,12 +161,6 @@ void save_checkpoint(const Program& program, const train::Checkpoint& checkpoint
                              {"planned_epochs", std::to_string(program.epochs)},
                              {"command", program.command},
                              {"git_revision", git_revision}}});
-}
-
-double history_seconds(const train::History& history) {
-  double seconds = 0;
-  for (const auto& epoch : history) seconds += epoch.seconds;
-  return seconds;
 }
 
 data::Dataset some_of(const data::Dataset& dataset, std::uint64_t seed) {

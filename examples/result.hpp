@@ -46,7 +46,6 @@ struct Goals {
 struct Outcome {
   train::Predictions test;  // of the model that was selected
   const train::History& history;
-  double seconds = 0;  // of training, evaluation excluded
   train::Selection selection = train::Selection::last;
   std::optional<train::Evaluation> tta = {};  // with test-time augmentation
   std::optional<Goals> goals = {};
@@ -86,9 +85,6 @@ void write_text(const std::string& path, const std::string& text);
 
 /// Writes result.json (docs/architecture.md explains its keys).
 void write_result(const Program& program, const ModelFacts& model, const Outcome& outcome);
-
-/// What all epochs took, evaluation excluded.
-double history_seconds(const train::History& history);
 
 /// Writes report.html, the page to look at first.
 void write_report(const Program& program, const ModelFacts& model, const Outcome& outcome);

@@ -88,6 +88,8 @@ Trained train_and_test(const Program& program, Model& model,
   train::Progress progress(program.epochs, batches.batches());
   const auto profile = make_profile(program);
   const bool ended = best && best->time_to_stop();  // before it was started again
+  // The model without the average that replaces it, and with it, on the same images.
+  std::optional<train::Evaluation> plain, replacing;
   for (auto epoch = at.epochs; epoch < program.epochs && !ended; ++epoch) {
     train::Mean loss_mean, accuracy;
     std::int64_t samples = 0;
@@ -106,9 +108,10 @@ Trained train_and_test(const Program& program, Model& model,
                                 .seconds = earlier_seconds + progress.seconds(),
                                 .samples = samples};
     };
-    progress.begin(epoch);
+    const auto first_batch = std::exchange(at.batches, 0);
+    progress.begin(epoch, first_batch);
     profile->restart();
-    for (const auto& batch : batches.epoch(epoch, std::exchange(at.batches, 0))) {
+    for (const auto& batch : batches.epoch(epoch, first_batch)) {
       profile->lap("load");
       const auto step = optimizer.steps();
       const auto step_key = key.fold(static_cast<std::uint64_t>(step));
@@ -145,10 +148,15 @@ Trained train_and_test(const Program& program, Model& model,
     auto result = epoch_so_far();
     bool stop = interrupt.requested();
     if (best) {
+      std::optional<train::Evaluation> raw;
       std::optional<train::Ema::Swap> averaged;
-      if (ema) averaged.emplace(*ema, model);
+      if (ema) {
+        raw = train::evaluate(model, judges);
+        averaged.emplace(*ema, model);
+      }
       result.validation = train::evaluate(model, judges);
       stop |= best->update(result.validation->accuracy, model);
+      if (best->improved()) plain = raw, replacing = result.validation;
     }
     std::vector<train::Metric> seen{{"loss", result.loss}, {"acc", result.accuracy}};
     if (result.validation) seen.push_back({"val_acc", result.validation->accuracy});
@@ -161,7 +169,6 @@ Trained train_and_test(const Program& program, Model& model,
     return {train::Interrupt::exit_status, {}};
   }
 
-  std::optional<train::Evaluation> plain;  // without the average that replaces it
   if (best) {
     best->restore_best(model);
   } else if (ema) {
@@ -170,22 +177,20 @@ Trained train_and_test(const Program& program, Model& model,
   }
   const auto predictions = train::predict(model, tests);
   const auto test = train::evaluate(predictions);
+  if (plain && !best) replacing = test;
   const auto worst = train::ConfusionMatrix(predictions).worst_class();
   std::printf("test accuracy %s; worst class %s %.2f %%\n", to_string(test).c_str(),
               tests.dataset().classes().at(static_cast<std::size_t>(worst.label)).c_str(),
               100 * worst.accuracy());
-  Outcome outcome{.test = predictions,
-                  .history = history,
-                  .seconds = history_seconds(history),
-                  .selection = selection,
-                  .goals = recipe.goals};
+  Outcome outcome{
+      .test = predictions, .history = history, .selection = selection, .goals = recipe.goals};
   const auto warn = [&](const std::string& text) {
     if (text.empty()) return;
     std::printf("%s\n", text.c_str());
     outcome.warnings.push_back(text);
   };
   warn(train::selection_note(selection));
-  if (plain) warn(train::warn_if_worse("the average of the weights", *plain, test));
+  if (plain) warn(train::warn_if_worse("the average of the weights", *plain, *replacing));
   if (recipe.tta) {
     outcome.tta = train::evaluate(model, tests, *recipe.tta);
     std::printf("with test-time augmentation %s\n", to_string(*outcome.tta).c_str());

@@ -3,11 +3,11 @@
 # FOLDER/cifar-10-batches-bin, where data::cifar10(FOLDER, ...) finds it.
 # Usage: [CIFAR10_URL=mirror] scripts/fetch_cifar10.sh [FOLDER]      FOLDER: data
 set -euo pipefail
+folder=$(realpath --canonicalize-missing "${1:-$(dirname "$0")/../data}")
 source "$(dirname "$0")/common.sh"
 
 url=${CIFAR10_URL:-https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz}
 sum=c32a1d4ab5d03f1284b67883e8d87530
-folder=${1:-data}
 archive=$folder/cifar-10-binary.tar.gz
 
 intact() { echo "$sum  $archive" | md5sum --check --status 2> /dev/null; }

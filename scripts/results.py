@@ -62,11 +62,12 @@ ROWS = {
 REMARKS = {
     "seair_compact": "begun on five threads of a CPU with AMX, the last half epoch resumed on the CPU named: its seconds add up both",
     "toy": "without erasing, by 5,000 held-out images: 92.76 % against 92.46 % of them; its thread shared a core, as did those of the CNNs below",
+    "growing-n2-k4": "drew the views after the first by other random numbers than today's program, as did four views; its thread waited for others",
     "growing-n4-k4": "sees 2.4 million images, four times those of one view in ten epochs",
     "speedrun": "stood still for 17 minutes and shared its cores with a compiler: its seconds say nothing of speed",
 }
 # What of a command differs between the runs of a row, or is a folder of one machine.
-OWN = r" --(data|out|threads|seeds?|batch-sizes) \S+| --resume| --limit-train 0"
+OWN = r" --(data|out|threads|seeds?|batch-sizes|model[-_]path)[ =]\S+| --resume| --limit-train 0"
 SAME = ("precision", "batch_size", "epochs", "parameters", "selection")
 
 

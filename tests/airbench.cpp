@@ -87,10 +87,12 @@ TEST_CASE("whitened patches are uncorrelated and of mean square 1") {
     expected << one, -one, -one, one;
     CHECK((moments - expected).cwiseAbs().maxCoeff() < 2e-3);
   }
-  const auto text = tests::message_of<ShapeError>(
-      [] { models::whitening_filters(Tensor<float>::zeros({2, 3, 3, 1}), 4); });
-  CHECK(text == "[whitening] the images have no patch of that size\n  images  [2, 3, 3, 1]        "
-                "(n, h, w, c)\n  patch   4                   pixels wide and high");
+  const auto text = tests::message_of<ShapeError>([] {
+    models::whitening_filters(Tensor<float>::zeros({2, 3, 3, 1}), 4);
+  });
+  CHECK(text ==
+        "[whitening] the images have no patch of that size\n  images  [2, 3, 3, 1]        "
+        "(n, h, w, c)\n  patch   4                   pixels wide and high");
 }
 
 TEST_CASE("eps bounds what a direction without variation is magnified by") {
@@ -172,6 +174,9 @@ TEST_CASE("it trains; frozen weights and scales stay") {
 TEST_CASE("a group of another depth is refused, and no group at all") {
   const auto text = tests::message_of<ShapeError>([] { models::Airbench<float>({.depth = 4}); });
   CHECK(text == "[Airbench] a group has 2 or 3 convolutions\n  depth   4");
+  CHECK(tests::message_of<ShapeError>([] { models::Airbench<float>({.squeeze_excite = 16}); }) ==
+        "[Airbench] gates stand where something is added, which needs depth 3\n"
+        "  squeeze_excite  16\n  depth   2");
   CHECK(tests::message_of<ShapeError>([] { models::Airbench<float>({.widths = {}}); }) ==
         "[Airbench] there is no stage: the widths are empty\n"
         "  hint: give the channels of each, {.widths = {32, 64}}");

@@ -122,6 +122,26 @@ TEST_CASE("what combinators refuse") {
         }) == "[per_class] no class 'cow'\n  classes cat, dog");
 }
 
+/// A transform that owns something: moved from, it would not pass its own check.
+struct Lookup {
+  std::vector<std::uint8_t> table;
+  void check() const { require_setting(table.size() == 256, "lookup", "table", 0, "256 values"); }
+  void operator()(data::Image& image, random::Generator&) const {
+    for (auto& pixel : image.pixels) pixel = table[pixel];
+  }
+};
+
+TEST_CASE("a transform is checked as it was given") {
+  const data::Transform inverse = Lookup{std::vector<std::uint8_t>(256, 7)};
+  std::vector<std::uint8_t> pixels(4, 1);
+  data::Image image{pixels, 2, 2, 1};
+  random::Generator generator(random::Key{1});
+  inverse(image, generator);
+  CHECK(pixels == std::vector<std::uint8_t>(4, 7));
+  CHECK(message_of<StateError>([] { data::Transform{Lookup{}}; }) ==
+        "[lookup] table is out of range\n  expected  256 values\n  came    0");
+}
+
 TEST_CASE("options are checked when a struct becomes a transform") {
   const auto said = [](auto options) {
     const auto text = message_of<StateError>([&] { Transform{options}; });

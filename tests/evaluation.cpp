@@ -213,6 +213,8 @@ TEST_CASE("members of an ensemble must have seen the same, and may come from fil
   ensemble.add(train::load_predictions(path));
   ensemble.add(seen);
   CHECK(train::evaluate(ensemble.predictions()).correct == train::evaluate(seen).correct);
+  CHECK(contains(message_of<StateError>([&] { ensemble.add(seen, 0); }),
+                 "[combine] weight is out of range\n  expected  above 0\n  came    0"));
   auto other = seen;
   std::swap(other.samples[0], other.samples[1]);
   CHECK(

@@ -24,6 +24,8 @@ struct Mixture {
     features.add(nn::Conv2d<T>({.in = 3, .out = 16, .padding = 1}))
         .add(nn::BatchNorm2d<T>({.channels = 16}))
         .add(nn::Relu<T>())
+        .add(nn::BatchNorm2d<T>({.channels = 16}))  // of what was joined: no convolution's sums
+        .add(nn::BatchNorm2d<T>({.channels = 16}))
         .add(nn::Conv2d<T>({.in = 16, .out = 24, .padding = 1}))
         .add(nn::MaxPool2d<T>())
         .add(nn::BatchNorm2d<T>({.channels = 24}))
@@ -47,10 +49,8 @@ struct Mixture {
 template <class T>
 struct SeNet : models::ResNet<T> {
   SeNet()
-      : models::ResNet<T>({.widths = {16, 24},
-                           .blocks = {1, 2},
-                           .squeeze_excite = 4,
-                           .drop_path = 0.3}) {}
+      : models::ResNet<T>(
+            {.widths = {16, 24}, .blocks = {1, 2}, .squeeze_excite = 4, .drop_path = 0.3}) {}
 };
 template <class T>
 struct PlainResNet : models::ResNet<T> {

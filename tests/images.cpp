@@ -153,6 +153,14 @@ TEST_CASE("files that are no images are named, with the reason") {
     CHECK(contains(text, "[image] "));
     CHECK(contains(text, "\n  file    " + cut.string()));
   }
+  for (const auto* name : {"colour.jpg", "progressive.jpg"}) {
+    const auto photo = io::read_file(fixtures / "images" / name);
+    for (auto length = photo.size() / 2; length + 2 < photo.size(); length += 97) {
+      CAPTURE(length);
+      const auto cut = folder.add("cut.jpg", std::span(photo).first(length));
+      CHECK(error(cut) == message(cut, "the image is cut short or damaged|no end of image"));
+    }
+  }
   // A header that announces 16 million by 16 million pixels must not be believed.
   auto bomb = whole;
   for (const std::size_t at : {17, 18, 19, 21, 22, 23}) bomb[at] = std::byte{0xff};

@@ -562,6 +562,20 @@ TEST_CASE("writing to a symbolic link replaces the file that it leads to") {
   CHECK(io::Safetensors::open(folder / "runs/1/new.safetensors").read<float>("x")(0) == 3);
 }
 
+TEST_CASE("a device is not replaced, permissions stay") {
+  const TemporaryFolder folder;
+  const auto path = folder / "x.safetensors", pipe = folder / "pipe";
+  write_values(path, 1, 4);
+  ::chmod(path.c_str(), 0600);
+  write_values(path, 2, 4);
+  CHECK(fs::status(path).permissions() == fs::perms(0600));
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK_MENTIONS(message_of<DataError>([&] { write_values(pipe, 1, 4); }),
+                 "[write] a file cannot take the place of a device or a pipe");
+  CHECK(fs::is_fifo(pipe));
+  CHECK(files_in(folder.path) == 2);
+}
+
 TEST_CASE("a read-only folder: the error says so, the old file stays") {
   const TemporaryFolder folder;
   const auto path = folder / "x.safetensors";

@@ -301,6 +301,8 @@ TEST_CASE("gemm: nothing to sum") {
     for (int64_t i = 0; i < 12; ++i) CHECK(c[i] == data.bias[i % 4]);
     kernel.run(data.a.view, {data.b.view.data, 1, 0, 4, 1}, matrix(c.data(), 3, 0), nullptr,
                Store::overwrite);
+    kernel.run({data.a.view.data, 0, 1, 1, 1}, data.b.view, matrix(c.data(), 0, 4), nullptr,
+               Store::overwrite);
   }
 }
 

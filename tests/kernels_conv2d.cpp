@@ -383,6 +383,18 @@ TEST_CASE("every version agrees with the formula on chosen shapes") {
            Shape{.n = 17, .h = 2, .w = 1, .ic = 64, .oc = 31, .kh = 3, .kw = 3, .padding = 1},
            Shape{.n = 5, .h = 14, .w = 14, .ic = 32, .oc = 48, .kh = 1, .kw = 1, .stride = 2},
            Shape{.n = 1, .h = 40, .w = 3, .ic = 17, .oc = 15, .kh = 7, .kw = 1, .stride = 2},
+           // a first layer whose folded window is cut into ranges of channels
+           Shape{.n = 16, .h = 16, .w = 16, .ic = 3, .oc = 200, .kh = 16, .kw = 16},
+           // more groups than the weight gradient has units
+           Shape{.n = 16,
+           .h = 3,
+           .w = 3,
+           .ic = 256,
+           .oc = 256,
+           .kh = 3,
+           .kw = 3,
+           .padding = 1,
+           .groups = 32},
            // pixels that no output reads: their gradient is zero and must be written
            Shape{.n = 2, .h = 11, .w = 12, .ic = 5, .oc = 6, .kh = 1, .kw = 1, .stride = 3},
            Shape{.n = 2, .h = 10, .w = 9, .ic = 4, .oc = 3, .kh = 2, .kw = 2, .stride = 3},

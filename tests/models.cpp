@@ -110,9 +110,14 @@ TEST_CASE("forward: shape, work, receptive field") {
     CHECK(check_forward<models::Cnn>(networks::toy(), {1, 28, 28, 1}).macs == 8'046'080);
     CHECK(check_forward<models::Cnn>(networks::structure2(), {1, 28, 28, 1}).parameters ==
           1'075'658);
-    const models::CnnOptions everything{.channels = 3, .image = 17, .widths = {8, 12},
-                                        .convolutions = 2, .batch_norm = true, .conv_dropout = 0.2,
-                                        .hidden = 0, .dropout = 0.4};
+    const models::CnnOptions everything{.channels = 3,
+                                        .image = 17,
+                                        .widths = {8, 12},
+                                        .convolutions = 2,
+                                        .batch_norm = true,
+                                        .conv_dropout = 0.2,
+                                        .hidden = 0,
+                                        .dropout = 0.4};
     check_forward<models::Cnn>(everything, {1, 17, 17, 3});
   }
   SUBCASE("residual networks") {
@@ -148,6 +153,15 @@ TEST_CASE("a network without stages is refused") {
   CHECK(message_of<ShapeError>([] { models::ResNet<float>({.widths = {}}); }) == refusal("ResNet"));
   CHECK(message_of<ShapeError>([] { models::DepthwiseNet<float>({.widths = {}}); }) ==
         refusal("DepthwiseNet"));
+}
+
+TEST_CASE("a residual network wants a number of blocks for each stage") {
+  CHECK(tests::message_of<ShapeError>([] {
+          models::ResNet<float>({.widths = {8, 16}});
+        }) ==
+        "[ResNet] needs a number of blocks for each stage\n"
+        "  widths  2                   stages\n"
+        "  blocks  4                   numbers");
 }
 
 TEST_CASE("every stage but the first halves the image, also one as wide as the first") {

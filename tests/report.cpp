@@ -79,6 +79,7 @@ TEST_CASE("linear ticks are multiples of 1, 2 or 5 and hold the data between the
   check(0, 0, 0, "-1.0 -0.5 0.0 0.5 1.0 ");
   check(0, 6e6, 0, "0 2e6 4e6 6e6 ");
   check(1e-7, 5e-7, 0, "1e-7 2e-7 3e-7 4e-7 5e-7 ");
+  check(2.302581, 2.302589, 0, "2.30258 2.302582 2.302584 2.302586 2.302588 2.30259 ");
   for (double high = 1e-6; high < 1e9; high *= 1.37) {
     for (const double low : {0.0, 0.3 * high, -2 * high, 0.999 * high}) {
       const auto ticks = report::linear_ticks(low, high);

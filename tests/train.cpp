@@ -155,6 +155,14 @@ TEST_CASE("a file gets one line for each epoch") {
   CHECK(screen.take() ==
         "Epoch 4/10    3/235 [..............................] ETA 0s 0us/step"
         "  loss 1.20e-04\n");
+
+  progress.begin(4, 225);  // an epoch that goes on
+  for (int i = 225; i < 235; ++i) {
+    screen.now += 0.1;
+    progress.step({});
+  }
+  progress.finish({});
+  CHECK(screen.take() == "Epoch 5/10  235/235 [==============================] 1s 100ms/step\n");
 }
 
 TEST_CASE("a terminal sees the line grow, ten times a second") {

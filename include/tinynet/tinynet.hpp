@@ -1,7 +1,8 @@
 #pragma once
 
 /// Everything that needs xsimd alone, one include for each floor of docs/architecture.md. Beside it,
-/// each by its own header: tinynet/eigen.hpp.
+/// each by its own header: tinynet/eigen.hpp, tinynet/float_tiles.hpp, tinynet/io/image.hpp,
+/// tinynet/data/image_folder.hpp and tinynet/report/.
 
 #include <tinynet/autograd.hpp>
 #include <tinynet/core.hpp>

@@ -4,7 +4,9 @@
 ///
 /// Two units built with different `-m` flags inline different instructions into templates of the
 /// same name; the linker would keep one of them and a v2 machine might meet AVX-512. The tag in the
-/// namespace makes them different names, so that such units link into one program and both work.
+/// namespace makes them different names, so that such units link into one program and both work:
+/// units for x86-64, v2, v3 and v4, for AVX alone and for v4 with AVX512-BF16. Single `-m` flags
+/// beside these (-mavx2 without -mfma) are not told apart.
 
 #define TINYNET_VERSION_MAJOR 0
 #define TINYNET_VERSION_MINOR 1

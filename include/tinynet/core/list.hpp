@@ -13,7 +13,8 @@ namespace detail {
 /// Storage for `capacity` items, to which `move` has brought those that lie in the old one.
 [[gnu::noinline]] inline void* moved_list(void* items, std::size_t size, std::size_t capacity,
                                           std::size_t bytes, void (*move)(void* to, void* from)) {
-  auto* to = static_cast<std::byte*>(::operator new(capacity* bytes));
+  const auto room = capacity * bytes;
+  auto* to = static_cast<std::byte*>(::operator new(room));
   for (std::size_t i = 0; i < size * bytes; i += bytes) {
     move(to + i, static_cast<std::byte*>(items) + i);
   }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <span>
 
 #include <tinynet/core/buffer.hpp>
@@ -44,7 +45,8 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
-  /// `count` elements, not initialised, aligned to 64 bytes, followed by 64 bytes that may be read.
+  /// `count` elements, not initialised, aligned to 64 bytes, followed by 64 bytes that may be
+  /// read and overwritten.
   template <class U>
   std::span<U> take(std::int64_t count) {
     const auto n = static_cast<std::size_t>(count);
@@ -74,12 +76,16 @@ class Scratch {
       used += bytes;
       return memory;
     }
-    /// One chunk for what needed several, so that the next call finds all of it in one piece.
+    /// One chunk for what needed several, so that the next call finds all of it in one piece. Where
+    /// memory runs out there is none, and `take` says so.
     [[gnu::noinline]] void merge() {
       std::size_t total = 0;
       for (const auto& c : chunks) total += c.capacity();
       chunks.clear();
-      chunks.push_back(Buffer(total));
+      try {
+        chunks.push_back(Buffer(total));
+      } catch (const std::bad_alloc&) {
+      }
     }
   };
   void* bytes(std::size_t count) { return arena_.take(count); }

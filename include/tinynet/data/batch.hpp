@@ -46,7 +46,7 @@ inline void draw_sample(std::span<std::uint8_t> pixels, const Dataset& dataset, 
   Image image{pixels, size[0], size[1], size[2], dataset.label(i), row, draw.epoch};
   auto key = random::Key{draw.seed}.fold("augment");
   key = key.fold(static_cast<std::uint64_t>(draw.epoch)).fold(static_cast<std::uint64_t>(row));
-  if (draw.view > 0) key = key.fold(static_cast<std::uint64_t>(draw.view));
+  if (draw.view > 0) key = key.fold("view").fold(static_cast<std::uint64_t>(draw.view));
   random::Generator generator(key);
   transform(image, generator);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,15 +19,22 @@ namespace tinynet::inline TINYNET_ABI::io {
 ///
 /// The bytes go to a new file in the same folder; `commit` forces them to the disk and renames.
 /// Whatever fails before, a crash included, leaves the file that had the name as it was. A symbolic
-/// link stays one, and the file that it leads to is replaced. Every member throws DataError with the
-/// system's reason.
+/// link stays one, and the file that it leads to is replaced; permissions stay as they were. Every
+/// member throws DataError with the system's reason.
 template <class = void>
 class AtomicFileOnDemand {
  public:
   explicit AtomicFileOnDemand(const std::string& path)
       : path_(behind_links(path)), temporary_(path_ + ".tmp" + std::to_string(::getpid())) {
+    struct stat old;
+    const bool replaces = ::stat(path_.c_str(), &old) == 0;
+    if (replaces && !S_ISREG(old.st_mode) && !S_ISDIR(old.st_mode)) {
+      errno = EINVAL;
+      fail("a file cannot take the place of a device or a pipe");
+    }
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (descriptor_ < 0) fail("cannot create the file");
+    if (replaces) (void)::fchmod(descriptor_, old.st_mode & 0777);  // who may read it stays
   }
   AtomicFileOnDemand(const AtomicFileOnDemand&) = delete;
   AtomicFileOnDemand& operator=(const AtomicFileOnDemand&) = delete;

@@ -61,14 +61,14 @@ class Gunzip {
 
  private:
   /// The last four bytes hold the unpacked size, of the last member and modulo 2^32: a guess, not
-  /// believed beyond what deflate can reach, 1032 to 1. One more byte of room, so that the end is
-  /// seen without growing.
+  /// believed beyond 8 to 1, for where a file is cut short they are any four. One more byte of
+  /// room, so that the end is seen without growing.
   std::size_t likely_size() const {
     std::size_t size = 0;
     for (std::size_t i = 1; i <= std::min<std::size_t>(4, packed_.size()); ++i) {
       size = size << 8 | std::to_integer<std::size_t>(packed_[packed_.size() - i]);
     }
-    return std::min(size, 1032 * packed_.size()) + 1;
+    return std::min(size, 8 * packed_.size()) + 1;
   }
   static uInt clamp(std::size_t bytes) {
     return static_cast<uInt>(std::min<std::size_t>(bytes, std::numeric_limits<uInt>::max()));

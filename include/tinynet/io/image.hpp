@@ -21,6 +21,27 @@
 /// compile cmake/stb.cpp with the program, or link the library that Debian makes of stb (-lstb).
 namespace tinynet::inline TINYNET_ABI::io {
 
+namespace detail {
+/// False for JPEG data that break off before their end, which stb from 2.28 on takes for a whole
+/// image. What stands before the pixels is passed over: a preview in it has an end of its own.
+inline bool reaches_its_end(std::span<const std::byte> data) {
+  const auto is = [&](std::size_t i, int value) {
+    return i < data.size() && data[i] == static_cast<std::byte>(value);
+  };
+  if (!is(0, 0xff) || !is(1, 0xd8)) return true;  // no JPEG
+  std::size_t at = 2;
+  while (at + 3 < data.size() && is(at, 0xff) && !is(at + 1, 0xda)) {
+    const auto length = std::to_integer<std::size_t>(data[at + 2]) << 8 |
+                        std::to_integer<std::size_t>(data[at + 3]);
+    at += is(at + 1, 0xff) ? 1 : 2 + length;  // a marker may be preceded by any number of ff
+  }
+  for (; at + 1 < data.size(); ++at) {
+    if (is(at, 0xff) && is(at + 1, 0xd9)) return true;
+  }
+  return false;
+}
+}  // namespace detail
+
 /// The image that PNG or JPEG data hold, as bytes [h, w, channels]: 1 grey, 2 grey and alpha, 3
 /// colour, 4 colour and alpha; 0: what the data hold, without alpha. Sixteen bits are cut to eight;
 /// a camera's note on how it was held is not read. `name` says in errors where the data come from.
@@ -46,6 +67,9 @@ inline Tensor<std::uint8_t> decode_image(std::span<const std::byte> data, int ch
   int width = 0, height = 0, stored = 0;
   if (!stbi_info_from_memory(bytes, size, &width, &height, &stored)) {
     fail("this is no image that can be read", stbi_failure_reason());
+  }
+  if (!detail::reaches_its_end(data)) {
+    fail("the image is cut short or damaged", "no end of image");
   }
   if (channels == 0) channels = stored <= 2 ? 1 : 3;
   const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(

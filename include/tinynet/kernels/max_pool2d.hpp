@@ -113,7 +113,8 @@ void max_pool2d_rows(std::span<T> y, std::span<std::uint16_t> argmax, std::span<
         const std::int64_t in =
             ((n * g.h + oh * g.stride - g.padding) * g.w + ow * g.stride - g.padding) * g.c;
         for_lanes<accumulate_t<T>>(g.c, [&](std::int64_t ch, auto lanes) {
-          max_pool2d_register<with_argmax>(y.data() + out + ch, argmax.data() + out + ch,
+          max_pool2d_register<with_argmax>(y.data() + out + ch,
+                                           with_argmax ? argmax.data() + out + ch : nullptr,
                                            x.data() + in + ch, kh, kw, g, lanes);
         });
       }

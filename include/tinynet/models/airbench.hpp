@@ -186,9 +186,16 @@ struct Airbench {
     return side;
   }
   void check() const {
-    if (options.depth == 2 || options.depth == 3) return;
-    throw ShapeError(
-        Message("Airbench", "a group has 2 or 3 convolutions").fact("depth", options.depth));
+    if (options.depth != 2 && options.depth != 3) {
+      throw ShapeError(
+          Message("Airbench", "a group has 2 or 3 convolutions").fact("depth", options.depth));
+    }
+    if (options.squeeze_excite && options.depth == 2) {
+      throw ShapeError(
+          Message("Airbench", "gates stand where something is added, which needs depth 3")
+              .fact("squeeze_excite", options.squeeze_excite)
+              .fact("depth", options.depth));
+    }
   }
 };
 

@@ -76,7 +76,9 @@ struct BasicBlock {
     if (ctx.fuse && bn2.joins()) {
       const auto past = nn::run_named("downsample", downsample, x, ctx);
       if (se.empty() && !drops) return nn::conv_norm_act<T>(conv2, bn2, y, past, relu, ctx);
-      const auto gate = [&](const Variable<P>& means, Context& inner) { return gates(means, inner); };
+      const auto gate = [&](const Variable<P>& means, Context& inner) {
+        return gates(means, inner);
+      };
       return nn::conv_norm_gate_act<T>(conv2, bn2, gate, y, past, relu, ctx);
     }
     y = bn2(conv2(y, ctx), ctx);
@@ -123,10 +125,15 @@ struct ResNet {
                .init = o.init}),
         bn1({.channels = o.widths[0]}),
         fc({.in = o.widths.back(), .out = o.classes}) {
+    if (o.blocks.size() != o.widths.size()) {
+      throw ShapeError(Message("ResNet", "needs a number of blocks for each stage")
+                           .fact("widths", o.widths.size(), "stages")
+                           .fact("blocks", o.blocks.size(), "numbers"));
+    }
     int in = o.widths[0];
     for (std::size_t stage = 0; stage < o.widths.size(); ++stage) {
       auto& blocks = stages.emplace_back();
-      for (int i = 0; i < o.blocks.at(stage); ++i) {
+      for (int i = 0; i < o.blocks[stage]; ++i) {
         nn::Layer<T> block = BasicBlock<T>({.in = in,
                                             .out = o.widths[stage],
                                             .stride = stage > 0 && i == 0 ? 2 : 1,

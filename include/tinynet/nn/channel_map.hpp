@@ -16,11 +16,12 @@ struct ChannelMap {
 /// Weights [c, ...] and bias of a layer that can compute an affine map of its channels c as well.
 template <class P>
 struct ChannelWeights {
-  Parameter<P>*weight = nullptr, *bias = nullptr;
+  Parameter<P>* weight = nullptr;
+  Parameter<P>* bias = nullptr;  // may be absent
 };
 
-/// Makes such a layer compute the map of its output: each weight is rounded once more. A bias that was
-/// absent is added.
+/// Makes such a layer compute the map of its output: each weight is rounded once more. A bias that
+/// was absent is added.
 template <class P>
 void absorb(const ChannelMap& map, const ChannelWeights<P>& into) {
   auto& [weight, bias] = into;
@@ -45,8 +46,8 @@ void absorb(const ChannelMap& map, const ChannelWeights<P>& into) {
 
 /// A layer that is an affine map of channels in evaluation.
 template <class L>
-concept MapsChannels = requires(L& layer) {
-  layer.channel_map();
+concept MapsChannels = requires(L& layer, const L& seen) {
+  seen.channel_map();
   layer.folded = true;
   layer.weight.value();
 };

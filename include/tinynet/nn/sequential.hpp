@@ -44,7 +44,7 @@ struct Sequential {
       const Context::Scope scope(ctx, name);
       if (ctx.fuse && layer.joins()) {
         const auto next = i + 1 < layers.size() ? layers[i + 1].second.activation() : std::nullopt;
-        x = layer.joined(std::move(x), moments, next, ctx);
+        x = layer.joined(std::move(x), std::exchange(moments, {}), next, ctx);
         i += next.has_value();
         continue;
       }

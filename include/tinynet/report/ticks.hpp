@@ -68,7 +68,10 @@ inline std::string tick_label(const Ticks& ticks, double value) {
   const bool tiny = ticks.digits > 4 || (ticks.digits < 0 && std::abs(value) < 1e-3);
   const bool large = std::abs(value) >= 1e6;
   if (value != 0 && (tiny || large)) {
-    std::snprintf(text, sizeof text, "%.3g", value);
+    // Where digits follow the point, as many figures as tell it from its neighbours.
+    const auto power = static_cast<int>(std::floor(std::log10(std::abs(value)) + 1e-9));
+    const int figures = ticks.digits > 0 ? std::clamp(ticks.digits + 1 + power, 3, 12) : 3;
+    std::snprintf(text, sizeof text, "%.*g", figures, value);
     // 2e-05 is 2e-5
     std::string short_text = text;
     const auto e = short_text.find('e');

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <tinynet/core/buffer.hpp>
@@ -77,9 +78,17 @@ class Tensor {
 
   // Not inlined, as tensors are copied and dropped in hundreds of places.
   [[gnu::noinline]] Tensor(const Tensor& other) = default;
-  [[gnu::noinline]] Tensor(Tensor&& other) noexcept = default;
+  [[gnu::noinline]] Tensor(Tensor&& other) noexcept { *this = std::move(other); }
   [[gnu::noinline]] Tensor& operator=(const Tensor& other) = default;
-  [[gnu::noinline]] Tensor& operator=(Tensor&& other) noexcept = default;
+  /// Leaves `other` without storage, so that nobody reads what is no longer its own.
+  [[gnu::noinline]] Tensor& operator=(Tensor&& other) noexcept {
+    buffer_ = std::move(other.buffer_);
+    T* const data = std::exchange(other.data_, nullptr);  // other may be this
+    data_ = data;
+    shape_ = other.shape_;
+    size_ = other.size_;
+    return *this;
+  }
   ~Tensor() = default;
 
   static Tensor full(const Shape& shape, T value) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <tinynet/core/require_setting.hpp>
 #include <tinynet/train/predict.hpp>
 
 namespace tinynet::inline TINYNET_ABI::train {
@@ -18,8 +19,10 @@ class Combination {
  public:
   explicit Combination(Combine how) : how_(how) {}
 
-  /// Throws ShapeError if it has another shape than the first.
+  /// Throws ShapeError if it has another shape than the first, StateError for a weight that is not
+  /// above zero.
   void add(const Tensor<float>& logits, double weight = 1) {  // [n, k]
+    require_setting(weight > 0 && std::isfinite(weight), "combine", "weight", weight, "above 0");
     if (sums_.empty()) {
       shape_ = logits.shape();
       sums_.assign(static_cast<std::size_t>(logits.size()), 0);

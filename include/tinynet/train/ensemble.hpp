@@ -24,7 +24,8 @@ class EnsembleOnDemand {
  public:
   explicit EnsembleOnDemand(Combine how = Combine::probabilities) : combination_(how) {}
 
-  /// Throws StateError for a member that saw other samples than the first.
+  /// Throws StateError for a member that saw other samples than the first, and for a weight that is
+  /// not above zero.
   void add(const Predictions& member, double weight = 1) {
     if (members_ == 0) {
       first_.labels = member.labels;

@@ -84,9 +84,9 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
     EpochResult result;
     result.epoch = epoch;
     Mean loss, accuracy;
-    progress.begin(epoch);
-    if (options.watch) options.watch->restart();
     const auto first_batch = epoch == options.first_epoch ? options.first_batch : 0;
+    progress.begin(epoch, first_batch);
+    if (options.watch) options.watch->restart();
     for (const auto& batch : loader.epoch(epoch, first_batch)) {
       if (options.watch) options.watch->lap("load");
       const auto step = optimizer.steps();

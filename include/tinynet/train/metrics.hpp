@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -90,7 +91,7 @@ inline Interval wilson(std::int64_t correct, std::int64_t total) {
   const double middle = share + z * z / (2 * n);
   const double half = z * std::sqrt(share * (1 - share) / n + z * z / (4 * n * n));
   const double scale = 1 + z * z / n;
-  return {(middle - half) / scale, (middle + half) / scale};
+  return {std::max((middle - half) / scale, 0.0), std::min((middle + half) / scale, 1.0)};
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::train

@@ -82,10 +82,10 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// Starts the clock of an epoch, counted from 0.
-  void begin(std::int64_t epoch) {
+  /// Starts the clock of an epoch, counted from 0; of one that goes on, the steps done before.
+  void begin(std::int64_t epoch, std::int64_t done = 0) {
     epoch_ = epoch;
-    done_ = 0;
+    first_ = done_ = done;
     elapsed_ = 0;
     started_ = output_.seconds();
     shown_ = -1;
@@ -168,7 +168,8 @@ class Progress {
   }
 
   std::string time() const {
-    const double each = done_ > 0 ? elapsed_ / static_cast<double>(done_) : 0;
+    const auto timed = done_ - first_;
+    const double each = timed > 0 ? elapsed_ / static_cast<double>(timed) : 0;
     const bool running = done_ < steps_;
     const double shown = running ? each * static_cast<double>(steps_ - done_) : elapsed_;
     char text[32];
@@ -191,6 +192,7 @@ class Progress {
   std::int64_t epochs_, steps_;
   ProgressOutput output_;
   std::int64_t epoch_ = 0, done_ = 0;
+  std::int64_t first_ = 0;  // steps of this epoch that were done before its clock was started
   double started_ = 0, elapsed_ = 0;
   double shown_ = -1;      // when the line was last drawn, in seconds of this epoch
   std::size_t drawn_ = 0;  // characters on the terminal's line

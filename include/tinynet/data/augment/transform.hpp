@@ -20,9 +20,9 @@ class Transform {
   Transform() = default;
   template <class F>
   requires(!std::same_as<std::remove_cvref_t<F>, Transform> &&
-           std::invocable<std::remove_cvref_t<F>&, Image&, random::Generator&>) Transform(F&& f)
-      : f_(std::forward<F>(f)) {
+           std::invocable<std::remove_cvref_t<F>&, Image&, random::Generator&>) Transform(F&& f) {
     if constexpr (requires { f.check(); }) f.check();
+    f_ = std::forward<F>(f);
   }
 
   void operator()(Image& image, random::Generator& generator) const { f_(image, generator); }

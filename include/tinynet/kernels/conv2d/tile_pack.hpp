@@ -153,15 +153,15 @@ Source input_source(const T* x, const Conv2dGeometry& g) {
 }
 
 /// Lays out the windows of `count` outputs of a row, from output (row, col) of an image on: in each
-/// window the rows of its pixels follow each other, zeros where there is padding. Counts in units of 16
-/// bits, of which an element has one or two.
+/// window the rows of its pixels follow each other, zeros where there is padding; of these elements
+/// `s.count` from `s.channel` on. They have 16 bits: convolutions of wider ones are not folded.
 TINYNET_TARGET_BF16 inline void fold_windows(std::uint16_t* to, const Source& s, std::int64_t image,
                                              std::int64_t row, std::int64_t col,
                                              std::int64_t count) {
   const auto& g = *s.window;
   const auto* x_data = reinterpret_cast<const std::uint16_t*>(s.data);
-  const auto pixel = g.ic * s.element / 2, length = g.kw * pixel, width = g.w * pixel;
-  const auto chunks = round_up(s.count, depth) * s.element / 2 / depth;
+  const auto pixel = g.ic, length = g.kw * pixel, width = g.w * pixel;
+  const auto chunks = pieces(s.count, depth);
   struct Row {                    // of a window, as far as it lies in a chunk
     const std::uint16_t* pixels;  // the image's row
     std::int64_t at;              // where it begins in the chunk, may be negative
@@ -178,7 +178,8 @@ TINYNET_TARGET_BF16 inline void fold_windows(std::uint16_t* to, const Source& s,
   for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
     std::size_t rows = 0;
     for (std::int64_t i = 0; i < g.kh; ++i) {
-      const auto y = row * g.stride - g.padding + i * g.dilation, at = i * length - chunk * depth;
+      const auto y = row * g.stride - g.padding + i * g.dilation;
+      const auto at = i * length - s.channel - chunk * depth;
       const auto mask = mask_of(at, 0, length);
       if (y < 0 || y >= g.h || !mask) continue;
       window[rows++] = {x_data + (image * g.h + y) * width, at, mask};

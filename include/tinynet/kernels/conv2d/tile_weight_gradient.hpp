@@ -64,8 +64,8 @@ inline GradientCut cut_gradient(const Lanes& lanes, std::int64_t tiles, tiles::T
     cut.blocks = std::clamp<std::int64_t>(std::min(fit, wanted), 1, lanes.blocks());
   }
   const auto gradient_bytes = block_bytes * oc * ic * g.groups;
-  const auto most = std::clamp<std::int64_t>(most_partials / gradient_bytes, 1,
-                                             units / (cut.oc_ranges * cut.ic_ranges * g.groups));
+  const auto most =
+      std::min(most_partials / gradient_bytes, units / (cut.oc_ranges * cut.ic_ranges * g.groups));
   const auto chunks = pieces(lanes.blocks(), cut.blocks);
   std::int64_t partials =
       1;  // powers of two: three for eight blocks would keep one of two cores waiting
@@ -235,8 +235,7 @@ inline void weight_gradient(float* dw, Store store, const Source& dy, const Sour
   const auto lanes = make_lanes(g, false, 2 * tiles::tile_rows, 1, scratch);
   SumLanes run{lanes, cut_gradient(lanes, 2 * x.pieces, unit), dy, x, unit, nullptr};
   run.sums = scratch.take<float>(run.cut.partials * run.partial_size()).data();
-  if (lanes.count() == 0) std::fill_n(run.sums, run.cut.partials * run.partial_size(), 0.f);
-  else parallel_for(run.units(), run);
+  parallel_for(run.units(), run);
   parallel_for(g.oc, [&](std::int64_t oc) {
     for (std::int64_t tap = 0; tap < run.taps(); ++tap) run.store(dw, store, oc, tap);
   });

@@ -69,7 +69,7 @@ template <class X>
 
 /// Copies rows [first, first + rows) of an image [h, w, c]; what lies outside of it becomes zero.
 /// A vector that starts in a row is read to its end, so that `to` should come from Scratch, which
-/// has readable memory behind it.
+/// has memory to spare behind it.
 template <class T, class X>
 void copy_band(X* to, const T* image, std::int64_t h, std::int64_t w, std::int64_t first,
                const BandShape& band) {

@@ -253,6 +253,7 @@ void gemm_few_rows(Matrix<const A> a, Matrix<const B> b, Matrix<C> c, const accu
                    Store store) {
   using namespace detail;
   using X = accumulate_t<C>;
+  if (c.rows == 0 || c.cols == 0) return;
   const FewRowsOperand<X> left{bytes_of<const A, const std::byte>(a), pack_any<X, A>};
   if constexpr (std::is_same_v<B, X>) {
     if (c.rows <= few_rows) {
