@@ -95,6 +95,10 @@ inline Cpu detect_cpu() {
   } else if (!amd) {
     cpu.bf16_dots_refusal = "AVX512-BF16 is known to be fast on CPUs of AMD only";
   }
+#ifdef TINYNET_EMULATED_TILES  // tests/tile_emulation.hpp
+  cpu.amx_bf16 = cpu.avx512_bf16 = cpu.fast_bf16_dots = cpu.avx512;
+  return cpu;
+#endif
   if (!bit(seven.edx, 24) || !bit(seven.edx, 22)) {
     cpu.amx_refusal = "the CPU has no AMX-BF16";
   } else if (!saves_tiles || !cpu.avx512_bf16) {

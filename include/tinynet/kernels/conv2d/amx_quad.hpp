@@ -88,7 +88,11 @@ inline Quads list_quads(const Axis& cols, Scratch& scratch) {
 /// tile[sum] += tile[input] * tile[weights]. The intrinsics take literals only.
 template <int sum, int input, int weights>
 TINYNET_AMX_STEP void multiply_tiles() {
+#ifdef TINYNET_EMULATED_TILES  // tests/tile_emulation.hpp
+  _tile_dpbf16ps(sum, input, weights);
+#else
   __asm__ volatile("tdpbf16ps %%tmm%c0, %%tmm%c1, %%tmm%c2" ::"i"(weights), "i"(input), "i"(sum));
+#endif
 }
 
 /// The products of an input that passes, registers 0 to 3 being the outputs and 5 to 7 the taps.
