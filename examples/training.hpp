@@ -14,7 +14,7 @@ namespace tinynet::examples {
 
 /// How a network is trained and tested. What stands at zero or is absent is left out.
 struct Recipe {
-  Required<data::Dataset> train_set, test_set;
+  Required<data::Dataset> train_set, test_set;  // the first as Program::limited gives it
   data::LoaderOptions loading = {};  // of training images; batch size and seed are the program's
   ops::CrossEntropyOptions loss = {};
   /// Made for a number of steps; none: the optimizer's own learning rate.
@@ -51,7 +51,7 @@ Trained train_and_test(const Program& program, Model& model,
     throw StateError(Message("--patience", "there is nothing to see an improvement by")
                          .hint("hold images out: --select validation"));
   }
-  data::Dataset train_set = program.limited(recipe.train_set), held_out = recipe.test_set;
+  data::Dataset train_set = recipe.train_set, held_out = recipe.test_set;
   if (selection == train::Selection::validation) {
     // A twelfth: 5,000 of FashionMNIST's 60,000.
     std::tie(held_out, train_set) = train_set.split(1.0 / 12, random::Key{program.seed});

@@ -1,8 +1,8 @@
 #pragma once
 
 // The instructions of AMX-BF16 and AVX512-BF16 in software: with this header included first, the kernels
-// over tiles run and are tested on any CPU with AVX-512. They round as the instructions do, but for the
-// order within a pair and for subnormal numbers.
+// over tiles run and are tested on any CPU with AVX-512. Sums are formed in the order of the instructions;
+// only subnormal numbers are kept here.
 
 #include <cstdint>
 #include <cstring>
@@ -16,14 +16,19 @@
 
 namespace tests::emulation {
 
+/// The lower and the upper halves of pairs of bfloat16, as float.
+TINYNET_EMULATION __m512 firsts(__m512i pairs) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+}
+TINYNET_EMULATION __m512 seconds(__m512i pairs) {
+  const auto upper = _mm512_set1_epi32(static_cast<int>(0xffff0000));
+  return _mm512_castsi512_ps(_mm512_and_si512(pairs, upper));
+}
+
 /// VDPBF16PS
 TINYNET_EMULATION __m512 dot(__m512 sum, __m512bh a, __m512bh b) {
-  const auto x = (__m512i)a, y = (__m512i)b;
-  const auto odd = _mm512_set1_epi32(static_cast<int>(0xffff0000));
-  sum = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(x, odd)),
-                        _mm512_castsi512_ps(_mm512_and_si512(y, odd)), sum);
-  return _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(x, 16)),
-                         _mm512_castsi512_ps(_mm512_slli_epi32(y, 16)), sum);
+  sum = _mm512_fmadd_ps(seconds((__m512i)a), seconds((__m512i)b), sum);
+  return _mm512_fmadd_ps(firsts((__m512i)a), firsts((__m512i)b), sum);
 }
 
 /// VCVTNEPS2BF16
@@ -66,18 +71,21 @@ inline void store(int tile, void* to, std::int64_t stride) {
 }
 inline void zero(int tile) { std::memset(tiles[tile], 0, sizeof tiles[tile]); }
 
-/// TDPBF16PS
+/// TDPBF16PS: the first and the second of all pairs are summed apart, then added to what was there.
 TINYNET_EMULATION void multiply(int sum, int a, int b) {
   for (int row = 0; row < 16; ++row) {
-    __m512 c;
-    std::memcpy(&c, tiles[sum][row], sizeof c);
+    auto first = _mm512_setzero_ps(), second = _mm512_setzero_ps();
     for (int k = 0; k < 16; ++k) {
       int pair;
       __m512i pairs;
       std::memcpy(&pair, tiles[a][row] + 4 * k, sizeof pair);
       std::memcpy(&pairs, tiles[b][k], sizeof pairs);
-      c = dot(c, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)pairs);
+      first = _mm512_fmadd_ps(firsts(_mm512_set1_epi32(pair)), firsts(pairs), first);
+      second = _mm512_fmadd_ps(seconds(_mm512_set1_epi32(pair)), seconds(pairs), second);
     }
+    __m512 c;
+    std::memcpy(&c, tiles[sum][row], sizeof c);
+    c = _mm512_add_ps(c, _mm512_add_ps(first, second));
     std::memcpy(tiles[sum][row], &c, sizeof c);
   }
 }
