@@ -243,6 +243,26 @@ TEST_CASE_TEMPLATE("partial loads fill with zeros and partial stores touch nothi
   check_partial<T>();
 }
 
+TEST_CASE_TEMPLATE("the normal distribution", A, float, double) {
+  using V = simd::batch<A>;
+  double worst = 0;
+  for (int i = -70000; i <= 70000; ++i) {
+    const auto x = A(1e-4) * A(i);
+    const double right = 0.5 * std::erfc(double{x} / -std::sqrt(2.0));
+    worst = std::max(worst, std::abs(double{simd::normal_cdf(V(x)).get(0)} - right));
+    worst = std::max(worst, std::abs(double{simd::normal_cdf(x)} - right));
+  }
+  CHECK(worst < (sizeof(A) == 8 ? 1e-14 : 1.7e-7));
+  const auto inf = std::numeric_limits<A>::infinity();
+  for (const A x : {A(6), A(1e6)}) {
+    CHECK(double{simd::normal_cdf(V(x)).get(0)} == doctest::Approx(1).epsilon(1e-8));
+    CHECK(double{x} * double{simd::normal_cdf(V(-x)).get(0)} < 1e-7);
+  }
+  CHECK(simd::normal_cdf(V(inf)).get(0) == 1);
+  CHECK(simd::normal_cdf(V(-inf)).get(0) == 0);
+  CHECK(std::isnan(simd::normal_cdf(V(std::numeric_limits<A>::quiet_NaN())).get(0)));
+}
+
 TEST_CASE_TEMPLATE("vector functions", A, float, double) {
   // xsimd states 1 to 2 units in the last place; 4 leaves room for other versions and widths.
   CHECK(worst_ulps<A>(

@@ -62,18 +62,14 @@ inline constexpr Elementwise<Silu> silu;
 struct Gelu {
   static constexpr auto name = "gelu";
   static constexpr auto keeps = Keeps::input;
-  auto f(auto x) const { return x * phi(x); }
+  auto f(auto x) const { return x * simd::normal_cdf(x); }
   auto df(auto x) const {
     const auto density = decltype(x)(inv_sqrt_2pi) * simd::exp(decltype(x)(-0.5) * x * x);
-    return phi(x) + x * density;
+    return simd::normal_cdf(x) + x * density;
   }
 
  private:
   static constexpr double inv_sqrt_2pi = 0.39894228040143267794;
-  static auto phi(auto x) {
-    using X = decltype(x);
-    return X(0.5) * (1 + simd::erf(x * X(1 / std::numbers::sqrt2)));
-  }
 };
 inline constexpr Elementwise<Gelu> gelu;
 
