@@ -97,8 +97,29 @@ struct Gated {
   }
 };
 
+/// Gates and residual behind a pool.
+template <class T>
+struct Seair : models::Airbench<T> {
+  Seair()
+      : models::Airbench<T>({.image = 12,
+                             .widths = {8, 12, 16},
+                             .depth = 3,
+                             .squeeze_excite = 4,
+                             .activation = models::AirbenchActivation::silu}) {}
+};
+
 void append(std::vector<double>& to, const auto& tensor) {
   to.insert(to.end(), tensor.span().begin(), tensor.span().end());
+}
+
+/// Rounded to bfloat16: images and weights are the same numbers in all precisions.
+template <class T, class From>
+Tensor<T> rounded(const Tensor<From>& from) {
+  Tensor<T> to(from.shape());
+  for (std::int64_t i = 0; i < to.size(); ++i) {
+    to.data()[i] = static_cast<T>(static_cast<float>(bfloat16(static_cast<float>(from.data()[i]))));
+  }
+  return to;
 }
 
 /// Logits, gradients and running statistics after one pass on one batch.
@@ -106,25 +127,24 @@ template <class T, template <class> class Model>
 std::vector<double> pass(Context ctx) {
   Model<T> model;
   nn::initialize(model, 3);
+  const nn::Members members(model);
+  members.for_parameters(
+      []<class P>(const auto&, Parameter<P>& p) { p.set(rounded<P>(p.value())); });
   Tape tape;
   ctx.tape = &tape;
   ctx.key = random::Key{4};
   Tensor<std::int32_t> labels({12});
   for (std::int32_t i = 0; i < 12; ++i) labels(i) = i % 10;
-  // The same images in all precisions: those of bfloat16.
-  const auto rounded = Tensor<bfloat16>::normal({12, 12, 12, 3}, random::Key{5}, 0.3f);
-  Tensor<T> images(rounded.shape());
-  for (std::int64_t i = 0; i < images.size(); ++i) {
-    images.data()[i] = static_cast<T>(static_cast<float>(rounded.data()[i]));
-  }
-  const auto x = Variable<T>::leaf(images, tape);
+  const auto images = Tensor<float>::normal({12, 12, 12, 3}, random::Key{5}, 0.3f);
+  const auto x = Variable<T>::leaf(rounded<T>(images), tape);
   const auto logits = model(x, ctx);
   ops::cross_entropy(logits, labels, {}, ctx).backward();
   std::vector<double> all;
   append(all, logits.value());
   append(all, x.gradient());
-  const nn::Members members(model);
-  members.for_parameters([&](const auto&, auto& parameter) { append(all, parameter.gradient()); });
+  members.for_parameters([&](const auto&, auto& parameter) {
+    if (parameter.state()->trainable) append(all, parameter.gradient());
+  });
   members.for_buffers([&](const auto&, auto& buffer) { append(all, buffer); });
   return all;
 }
@@ -139,6 +159,14 @@ double distance(const std::vector<double>& a, const std::vector<double>& b) {
   return std::sqrt(difference / size);
 }
 
+/// What bfloat16 may do to the gradients of a few images. A max pool hands a gradient on to one pixel of
+/// four: where two of them lie within a rounding, which is one window in a hundred, to another one than
+/// in double, and sqrt(2 / 100) of the gradient's norm is wrong behind each of the two pools.
+template <template <class> class Model>
+constexpr double training_error = 0.05;
+template <>
+constexpr double training_error<Pooled> = 0.15;
+
 template <template <class> class Model>
 void check_model(Context ctx) {
   auto apart = ctx;
@@ -149,7 +177,7 @@ void check_model(Context ctx) {
   // Joined, fewer results are rounded: they err about as much as those of the ops one by one, or less.
   const auto apart_error = distance(pass<bfloat16, Model>(apart), exact);
   CHECK(distance(pass<bfloat16, Model>(ctx), exact) < 1.5 * apart_error);
-  CHECK(apart_error < 0.1);
+  CHECK(apart_error < (ctx.is_training() ? training_error<Model> : 0.01));
 }
 
 template <template <class> class Model>
@@ -173,6 +201,54 @@ TEST_CASE("joined and one by one agree: gates") { check_modes<SeNet>(); }
 TEST_CASE("joined and one by one agree: a gated block of a user's own") { check_modes<Gated>(); }
 TEST_CASE("joined and one by one agree: depthwise blocks") { check_modes<Depthwise>(); }
 TEST_CASE("joined and one by one agree: pools between") { check_modes<Pooled>(); }
+TEST_CASE("joined and one by one agree: gates behind pools") { check_modes<Seair>(); }
+
+TEST_CASE("a normalised image is gated once") {
+  Tape tape;
+  auto ctx = Context::training(tape);
+  nn::BatchNorm2d<float> bn({.channels = 2});
+  nn::initialize(bn, 1);
+  const auto x = Variable<float>::leaf(Tensor<float>::normal({2, 3, 3, 2}, random::Key{1}), tape);
+  const auto norm = ops::batch_norm_pool<float>(x, {}, bn.weights(), ctx);
+  const auto gated = [&] { return ops::gate_act<float>(norm, norm.pooled, {}, ops::Relu{}, ctx); };
+  const auto loss = ops::mean(ops::add(gated(), gated(), ctx), ctx);
+  CHECK_THROWS_WITH_AS(loss.backward(),
+                       "[gate_act] a normalised image was gated twice\n"
+                       "  hint: each gate_act needs a batch_norm_pool of its own",
+                       StateError);
+}
+
+TEST_CASE("in inference sum, gate and activation are joined without normalisation too") {
+  const auto outputs = [](bool fuse) {
+    Gated<float> model;
+    nn::initialize(model, 1);
+    nn::fold_batch_norm(model, {1, 4, 4, 3});
+    auto ctx = Context::evaluation();
+    ctx.fuse = fuse;
+    return model(Variable<float>(Tensor<float>::normal({2, 4, 4, 3}, random::Key{2})), ctx).value();
+  };
+  const auto joined = outputs(true), apart = outputs(false);
+  for (std::int64_t i = 0; i < joined.size(); ++i) {
+    CHECK(joined.data()[i] == doctest::Approx(apart.data()[i]).epsilon(1e-5));
+  }
+}
+
+TEST_CASE("a layer that has a formula is not taken for one") {
+  struct Doubled {
+    ops::Relu formula;
+    Variable<float> operator()(const Variable<float>& x, Context& ctx) {
+      return ops::scale(ops::relu(x, ctx), 2, ctx);
+    }
+  };
+  nn::Sequential<float> model(nn::BatchNorm2d<float>({.channels = 2}), Doubled{});
+  nn::initialize(model, 1);
+  const Variable<float> x(Tensor<float>::normal({2, 3, 3, 2}, random::Key{1}));
+  auto ctx = Context::evaluation();
+  const auto joined = model(x, ctx).value();
+  ctx.fuse = false;
+  const auto apart = model(x, ctx).value();
+  for (std::int64_t i = 0; i < joined.size(); ++i) CHECK(joined.data()[i] == apart.data()[i]);
+}
 
 TEST_CASE_TEMPLATE("threads do not change a bit", T, float, bfloat16) {
   const int before = num_threads();

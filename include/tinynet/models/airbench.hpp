@@ -76,7 +76,7 @@ struct AirbenchGroup {
   AirbenchActivation activation;
   std::vector<nn::Conv2d<T>> convs;
   std::vector<nn::BatchNorm2d<T>> norms;
-  nn::Sequential<T> se;
+  std::vector<nn::SqueezeExcite<T>> se;  // one or none
 
   explicit AirbenchGroup(const Options& o) : activation(o.net.activation) {
     for (int i = 0; i < o.net.depth; ++i) {
@@ -90,10 +90,10 @@ struct AirbenchGroup {
       norms.back().weight.state()->trainable = false;
     }
     if (o.net.squeeze_excite) {
-      nn::SqueezeExcite<T> gates({.channels = o.out, .reduction = o.net.squeeze_excite});
+      se.emplace_back(
+          nn::SqueezeExciteOptions{.channels = o.out, .reduction = o.net.squeeze_excite});
       // sigmoid(2) is 0.88: the residual is there from the start.
-      gates.excite.bias.state()->initialize = nn::init::constant(2);
-      se.add(std::move(gates));
+      se[0].excite.bias.state()->initialize = nn::init::constant(2);
     }
   }
 
@@ -107,20 +107,22 @@ struct AirbenchGroup {
       m("conv" + std::to_string(i + 1), convs[i]);
       m("norm" + std::to_string(i + 1), norms[i]);
     }
-    m("se", se);
+    for (auto& each : se) m("se.0", each);
   }
 
  private:
   template <class Activation>
   Variable<T> run(const Variable<T>& x, Activation f, Context& ctx) {
-    const auto pooled = ops::max_pool2d(convs[0](x, ctx), {}, ctx);
-    const auto first = nn::norm_act<T>(norms[0], pooled, {}, {}, f, ctx);
+    auto pooled = ops::max_pool2d(convs[0](x, ctx), {}, ctx);
+    const auto first = nn::norm_act<T>(norms[0], std::move(pooled), {}, {}, f, ctx);
     const auto y = nn::conv_norm_act<T>(convs[1], norms[1], first, {}, f, ctx);
     if (convs.size() == 2) return y;
-    if (se.layers.empty()) return nn::conv_norm_act<T>(convs[2], norms[2], y, first, f, ctx);
-    const auto z = nn::conv_norm_act<T>(convs[2], norms[2], y, {}, ops::Identity{}, ctx);
-    const auto sum = ops::add(nn::run_named("se", se, z, ctx), first, ctx);
-    return ops::Elementwise<Activation>{}(sum, f, ctx);
+    if (se.empty()) return nn::conv_norm_act<T>(convs[2], norms[2], y, first, f, ctx);
+    const auto gate = [&](const Variable<param_t<T>>& means, Context& inner) {
+      const Context::Scope scope(inner, "se.0");
+      return se[0].gate(means, inner);
+    };
+    return nn::conv_norm_gate_act<T>(convs[2], norms[2], gate, y, first, f, ctx);
   }
 };
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include <tinynet/models/downsample.hpp>
 #include <tinynet/models/widths.hpp>
 #include <tinynet/nn/conv_norm_act.hpp>
 #include <tinynet/nn/depthwise_conv2d.hpp>
@@ -43,16 +44,9 @@ struct DepthwiseBlock {
         conv1({.in = o.in, .out = o.out, .stride = o.stride, .init = o.init}),
         conv2({.in = o.out, .out = o.out, .init = o.init}),
         bn1({.channels = o.out}),
-        bn2({.channels = o.out}) {
-    if (o.stride != 1 || o.in != o.out) {
-      downsample.add(nn::Conv2d<T>({.in = o.in,
-                                    .out = o.out,
-                                    .kernel = 1,
-                                    .stride = o.stride,
-                                    .bias = false,
-                                    .init = o.init}));
-      downsample.add(nn::BatchNorm2d<T>({.channels = o.out}));
-    }
+        bn2({.channels = o.out}),
+        downsample(
+            models::downsample<T>({.in = o.in, .out = o.out, .stride = o.stride, .init = o.init})) {
   }
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {

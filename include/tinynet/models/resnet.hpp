@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include <tinynet/models/downsample.hpp>
 #include <tinynet/models/widths.hpp>
 #include <tinynet/nn/batch_norm.hpp>
 #include <tinynet/nn/checkpoint.hpp>
@@ -53,38 +54,23 @@ struct BasicBlock {
                .init = o.init}),
         conv2({.in = o.out, .out = o.out, .padding = 1, .bias = false, .init = o.init}),
         bn1({.channels = o.out}),
-        bn2({.channels = o.out}) {
+        bn2({.channels = o.out}),
+        downsample(
+            models::downsample<T>({.in = o.in, .out = o.out, .stride = o.stride, .init = o.init})) {
     if (o.squeeze_excite) {
       se.emplace_back(nn::SqueezeExciteOptions{
           .channels = o.out, .reduction = o.squeeze_excite, .bias = false});
-    }
-    if (o.stride != 1 || o.in != o.out) {
-      downsample.add(nn::Conv2d<T>({.in = o.in,
-                                    .out = o.out,
-                                    .kernel = 1,
-                                    .stride = o.stride,
-                                    .bias = false,
-                                    .init = o.init}));
-      downsample.add(nn::BatchNorm2d<T>({.channels = o.out}));
     }
   }
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
     const ops::Relu relu;
     const bool drops = options.drop_path > 0 && ctx.is_training();
-    auto y = nn::conv_norm_act<T>(conv1, bn1, x, {}, relu, ctx);
-    if (ctx.fuse && bn2.joins()) {
-      const auto past = nn::run_named("downsample", downsample, x, ctx);
-      if (se.empty() && !drops) return nn::conv_norm_act<T>(conv2, bn2, y, past, relu, ctx);
-      const auto gate = [&](const Variable<P>& means, Context& inner) {
-        return gates(means, inner);
-      };
-      return nn::conv_norm_gate_act<T>(conv2, bn2, gate, y, past, relu, ctx);
-    }
-    y = bn2(conv2(y, ctx), ctx);
-    for (auto& each : se) y = nn::run_named("se.0", each, y, ctx);
+    const auto y = nn::conv_norm_act<T>(conv1, bn1, x, {}, relu, ctx);
     const auto past = nn::run_named("downsample", downsample, x, ctx);
-    return ops::relu(ops::add(ops::drop_path(y, options.drop_path, ctx), past, ctx), ctx);
+    if (se.empty() && !drops) return nn::conv_norm_act<T>(conv2, bn2, y, past, relu, ctx);
+    const auto gate = [&](const Variable<P>& means, Context& inner) { return gates(means, inner); };
+    return nn::conv_norm_gate_act<T>(conv2, bn2, gate, y, past, relu, ctx);
   }
   void members(nn::Members& m) {
     m("conv1", conv1);

@@ -11,12 +11,19 @@
 namespace tinynet::inline TINYNET_ABI::nn {
 
 namespace detail {
-/// activation(x + residual), the ops one by one.
+/// activation(gate * x + residual), the ops one by one; joined in inference, where normalisations may be
+/// folded away.
 template <Scalar T, class Formula>
-Variable<T> add_act(Variable<T> x, const Variable<T>& residual, Formula activation, Context& ctx) {
-  if (!residual.value().empty()) x = ops::add(x, residual, ctx);
+Variable<T> gate_add_act(Variable<T> x, const Variable<param_t<T>>& gate,
+                         const Variable<T>& residual, Formula activation, Context& ctx) {
+  const bool gated = !gate.value().empty(), add = !residual.value().empty();
+  if (ctx.fuse && !ctx.tape && (gated || add)) {
+    return ops::gate_add_act<T>(std::move(x), gate, residual, activation, ctx);
+  }
+  if (gated) x = ops::scale_channels(x, gate, ctx);
+  if (add) x = ops::add(x, residual, ctx);
   if constexpr (std::is_same_v<Formula, ops::Identity>) return x;
-  else return ops::Elementwise<Formula>{}(x, activation, ctx);
+  else return ops::Elementwise<Formula>{}(std::move(x), activation, ctx);
 }
 }  // namespace detail
 
@@ -30,7 +37,9 @@ Variable<T> norm_act(BatchNorm2d<T>& bn, std::type_identity_t<Variable<T>> x,
   if (ctx.fuse && bn.joins()) {
     return bn.joined(std::move(x), moments, residual, activation, ctx);
   }
-  return detail::add_act<T>(bn(x, ctx), residual, activation, ctx);
+  auto y = bn(x, ctx);
+  x = {};  // which y is where bn was folded away
+  return detail::gate_add_act<T>(std::move(y), {}, residual, activation, ctx);
 }
 
 /// activation(bn(conv(x)) + residual), for models that hold the layers under names of their own. The
@@ -58,10 +67,10 @@ Variable<T> conv_norm_gate_act(Conv& conv, BatchNorm2d<T>& bn, const Gate& gate,
                                const std::type_identity_t<Variable<T>>& residual,
                                Formula activation, Context& ctx) {
   if (!ctx.fuse || !bn.joins()) {
-    const auto y = bn(conv(x, ctx), ctx);
+    auto y = bn(conv(x, ctx), ctx);
     const auto means = ops::cast<param_t<T>>(ops::global_average_pool(y, ctx), ctx);
-    return detail::add_act<T>(ops::scale_channels(y, gate(means, ctx), ctx), residual, activation,
-                              ctx);
+    const auto gates = gate(means, ctx);
+    return detail::gate_add_act<T>(std::move(y), gates, residual, activation, ctx);
   }
   Tensor<double> moments;
   const auto y = conv(x, ctx, ctx.is_training() ? &moments : nullptr);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <utility>
+
 #include <tinynet/kernels/norm_act.hpp>
 #include <tinynet/ops/batch_statistics.hpp>
 #include <tinynet/ops/fused_activation.hpp>
@@ -200,20 +202,41 @@ Variable<T> batch_norm_act(Variable<T> x,                                      /
       ctx, {activation.name(false, add)}, y, inputs(x, bn.gamma, bn.beta, residual),
       [norm, activation, kept, add, g](auto& dy, auto dx, auto dgamma, auto dbeta, auto dresidual) {
         detail::ImageCoefficients<param_t<T>> from{.sums = Tensor<double>({2, g.c})};
-        T* ds = nullptr;  // stored only for those who read it; over dy where dy is ours
-        if (add) {
-          if (!dy.unique()) dy = dy.clone();
-          ds = dy.data();
-        }
-        kernels::norm_act_sums<T>(
-            from.sums.span(),
-            {ds, dy.data(), norm.x.data(), kept.empty() ? nullptr : kept.data(), norm.scale.data(),
-             norm.shift.data(), norm.statistics.mean.data()},
-            activation, g);
+        Tensor<T> arrived;  // dy where its place is taken and others read it too
+        if (add && !dy.unique()) arrived = std::exchange(dy, Tensor<T>(dy.shape()));
+        T* ds = add ? dy.data() : nullptr;  // stored only for those who read it
+        kernels::norm_act_sums<T>(from.sums.span(),
+                                  {ds, arrived.empty() ? dy.data() : arrived.data(), norm.x.data(),
+                                   kept.empty() ? nullptr : kept.data(), norm.scale.data(),
+                                   norm.shift.data(), norm.statistics.mean.data()},
+                                  activation, g);
         if (add && dresidual) dresidual.pass(dy);
         detail::normalization_backward<T>(norm, dy, from, add ? FusedActivation<T>() : activation,
                                           dx, dgamma, dbeta);
       });
+}
+
+/// activation(gate * x + residual) in one pass, for inference where normalisations are folded away: over
+/// x where nobody else holds it. No gradient passes.
+template <Scalar T>
+Variable<T> gate_add_act(
+    Variable<T> x,                                           // [n, ..., c]
+    const std::type_identity_t<Variable<param_t<T>>>& gate,  // [n, c], or empty
+    const std::type_identity_t<Variable<T>>& residual,       // as x, or empty
+    FusedActivation<std::type_identity_t<T>> activation, Context& ctx) {
+  using P = param_t<T>;
+  const bool add = !residual.value().empty(), gated = !gate.value().empty();
+  const std::int64_t n = gated ? x.shape()[0] : 1, c = x.shape()[-1];
+  if (add) require_same_shape("gate_add_act", x.shape(), residual.shape(), ctx.path);
+  if (gated) require_same_shape("gate_add_act", Shape{n, c}, gate.shape(), ctx.path);
+  const auto scale = gated ? gate.value() : Tensor<P>::ones({c});
+  const auto shift = Tensor<P>::zeros({n, c});
+  auto y = x.value().unique() ? x.value() : Tensor<T>(x.shape());
+  kernels::norm_act_forward<T>({y.data(), x.value().data(), add ? residual.value().data() : nullptr,
+                                scale.data(), shift.data()},
+                               activation, {n, y.size() / (n * c), c});
+  const char* name = gated ? "gate+add+activation" : "add+activation";
+  return record(ctx, {name}, y, inputs(x, gate, residual), [](auto&, auto, auto, auto) {});
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::ops

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include <tinynet/kernels/avg_pool2d.hpp>
 #include <tinynet/ops/batch_norm_act.hpp>
@@ -25,6 +26,11 @@ struct PooledNorm {
   Variable<param_t<T>> pooled;  // [n, c]
   std::shared_ptr<Shared> shared;
 };
+
+[[noreturn, gnu::cold]] inline void throw_gated_twice() {
+  throw StateError(Message("gate_act", "a normalised image was gated twice")
+                       .hint("each gate_act needs a batch_norm_pool of its own"));
+}
 
 /// The first half: statistics, and the mean over pixels of batch_norm(x), one read of x. The mean of
 /// a normalised image is the normalised mean.
@@ -64,7 +70,8 @@ PooledNorm<T> batch_norm_pool(const Variable<T>& x,                    // [n, h,
 }
 
 /// The second half: activation(gate * batch_norm(x) + residual) in one pass. Backward one pass for
-/// the sums that gate and statistics need, after which batch_norm_pool forms dx in another.
+/// the sums that gate and statistics need, after which batch_norm_pool forms dx in another: one gate
+/// for each batch_norm_pool.
 template <Scalar T>
 Variable<T> gate_act(const PooledNorm<T>& pooled,
                      const std::type_identity_t<Variable<param_t<T>>>& gate,  // [n, c]
@@ -94,13 +101,15 @@ Variable<T> gate_act(const PooledNorm<T>& pooled,
                                                                        auto dgate, auto dresidual) {
         const auto& of = shared->norm;
         auto& left = shared->gradient;
-        if (!dy.unique()) dy = dy.clone();
+        if (!shared->ds.empty()) throw_gated_twice();
+        Tensor<T> arrived;  // dy where others read it too
+        if (!dy.unique()) arrived = std::exchange(dy, Tensor<T>(dy.shape()));
         left.sums = Tensor<double>({g.n, 2, g.c});
-        kernels::norm_act_sums<T>(
-            left.sums.span(),
-            {dy.data(), dy.data(), of.x.data(), kept.empty() ? nullptr : kept.data(), scale.data(),
-             shift.data(), of.statistics.mean.data()},
-            activation, g);
+        kernels::norm_act_sums<T>(left.sums.span(),
+                                  {dy.data(), arrived.empty() ? dy.data() : arrived.data(),
+                                   of.x.data(), kept.empty() ? nullptr : kept.data(), scale.data(),
+                                   shift.data(), of.statistics.mean.data()},
+                                  activation, g);
         if (dgate) {  // sum of ds * (scale * (x - mean) + beta)
           const auto to = dgate.open();
           const P *s = of.scale.data(), *t = of.shift.data();
