@@ -141,6 +141,23 @@ TEST_SUITE("gradients") {
                          "  hint: make it with Variable::leaf(value, tape)",
                          StateError);
   }
+
+  TEST_CASE("stay with leaves alone") {
+    Tape tape;
+    auto ctx = Context::training(tape);
+    const auto x = Variable<float>::leaf(values({2}), tape);
+    const auto y = square(x, ctx);
+    const auto loss = ops::sum(y, ctx);
+    for (const bool walked : {false, true}) {
+      CAPTURE(walked);
+      CHECK_THROWS_WITH_AS(y.gradient(),
+                           "[gradient] what an op computed does not keep its gradient\n"
+                           "  op      square\n"
+                           "  hint: ask a Variable::leaf, or make one of its value",
+                           StateError);
+      if (!walked) loss.backward();
+    }
+  }
 }
 
 TEST_SUITE("tape") {
@@ -395,7 +412,7 @@ TEST_SUITE("parameters") {
   }
 
   TEST_CASE("a frozen parameter gets none, and costs no tape") {
-    const auto w = parameter(values({2, 3}));
+    auto w = parameter(values({2, 3}));
     w.state()->trainable = false;
     Tape tape;
     auto ctx = Context::training(tape);
@@ -405,6 +422,10 @@ TEST_SUITE("parameters") {
     ops::sum(ops::linear(x, w, {}, ctx), ctx).backward();
     CHECK_FALSE(w.state()->has_gradient);
     CHECK(x.gradient()(0, 0) == doctest::Approx(w.value()(0, 0) + w.value()(1, 0)));
+    // What reads its values is of the values that the forward pass read, all the same.
+    const auto loss = ops::sum(ops::linear(x, w, {}, ctx), ctx);
+    w.set(values({2, 3}, 5));
+    CHECK_THROWS_AS(loss.backward(), StateError);
   }
 
   TEST_CASE("a parameter without values is refused by name") {

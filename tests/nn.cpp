@@ -40,7 +40,8 @@ template <class Model>
 std::vector<std::uint32_t> bits(Model& model) {
   std::vector<std::uint32_t> all;
   const auto append = [&](const auto& tensor) {
-    for (const auto x : tensor.span()) all.push_back(std::bit_cast<std::uint32_t>(static_cast<float>(x)));
+    for (const auto x : tensor.span())
+      all.push_back(std::bit_cast<std::uint32_t>(static_cast<float>(x)));
   };
   const nn::Members members(model);
   members.for_parameters([&](const auto&, auto& parameter) { append(parameter.value()); });
@@ -50,8 +51,7 @@ std::vector<std::uint32_t> bits(Model& model) {
 
 template <class T>
 bool same(const Tensor<T>& a, const Tensor<T>& b) {
-  return a.shape() == b.shape() &&
-         std::equal(a.span().begin(), a.span().end(), b.span().begin());
+  return a.shape() == b.shape() && std::equal(a.span().begin(), a.span().end(), b.span().begin());
 }
 
 Tensor<float> noise(const Shape& shape, std::uint64_t seed = 1) {
@@ -74,7 +74,8 @@ void train_once(Model& model, optim::Sgd<float>& sgd, const Tensor<float>& x) {
 }
 
 nn::Sequential<float> small_sequential() {
-  nn::Sequential<float> model(nn::Conv2d<float>({.in = 2, .out = 3, .padding = 1}), nn::Relu<float>());
+  nn::Sequential<float> model(nn::Conv2d<float>({.in = 2, .out = 3, .padding = 1}),
+                              nn::Relu<float>());
   model.add("pool", nn::GlobalAveragePool<float>());
   model.add("fc", nn::Linear<float>({.in = 3, .out = 4}));
   return model;
@@ -105,7 +106,8 @@ struct Tied {
 };
 
 models::ResNet<float> small_resnet() {
-  return models::ResNet<float>({.channels = 1, .widths = {4, 6}, .blocks = {1, 2}, .squeeze_excite = 2});
+  return models::ResNet<float>(
+      {.channels = 1, .widths = {4, 6}, .blocks = {1, 2}, .squeeze_excite = 2});
 }
 
 }  // namespace
@@ -113,18 +115,29 @@ models::ResNet<float> small_resnet() {
 TEST_SUITE("members") {
   TEST_CASE("names are PyTorch's") {
     models::ResNet<float> model({.channels = 1, .widths = {4, 8}, .blocks = {1, 1}});
-    CHECK(parameter_names(model) ==
-          Names{"conv1.weight", "bn1.weight", "bn1.bias",
-                "layer1.0.conv1.weight", "layer1.0.bn1.weight", "layer1.0.bn1.bias",
-                "layer1.0.conv2.weight", "layer1.0.bn2.weight", "layer1.0.bn2.bias",
-                "layer2.0.conv1.weight", "layer2.0.bn1.weight", "layer2.0.bn1.bias",
-                "layer2.0.conv2.weight", "layer2.0.bn2.weight", "layer2.0.bn2.bias",
-                "layer2.0.downsample.0.weight", "layer2.0.downsample.1.weight",
-                "layer2.0.downsample.1.bias", "fc.weight", "fc.bias"});
+    CHECK(parameter_names(model) == Names{"conv1.weight",
+                                          "bn1.weight",
+                                          "bn1.bias",
+                                          "layer1.0.conv1.weight",
+                                          "layer1.0.bn1.weight",
+                                          "layer1.0.bn1.bias",
+                                          "layer1.0.conv2.weight",
+                                          "layer1.0.bn2.weight",
+                                          "layer1.0.bn2.bias",
+                                          "layer2.0.conv1.weight",
+                                          "layer2.0.bn1.weight",
+                                          "layer2.0.bn1.bias",
+                                          "layer2.0.conv2.weight",
+                                          "layer2.0.bn2.weight",
+                                          "layer2.0.bn2.bias",
+                                          "layer2.0.downsample.0.weight",
+                                          "layer2.0.downsample.1.weight",
+                                          "layer2.0.downsample.1.bias",
+                                          "fc.weight",
+                                          "fc.bias"});
     CHECK(buffer_names(model) ==
-          Names{"bn1.running_mean", "bn1.running_var",
-                "layer1.0.bn1.running_mean", "layer1.0.bn1.running_var",
-                "layer1.0.bn2.running_mean", "layer1.0.bn2.running_var",
+          Names{"bn1.running_mean", "bn1.running_var", "layer1.0.bn1.running_mean",
+                "layer1.0.bn1.running_var", "layer1.0.bn2.running_mean", "layer1.0.bn2.running_var",
                 "layer2.0.bn1.running_mean", "layer2.0.bn1.running_var",
                 "layer2.0.bn2.running_mean", "layer2.0.bn2.running_var",
                 "layer2.0.downsample.1.running_mean", "layer2.0.downsample.1.running_var"});
@@ -181,7 +194,9 @@ TEST_SUITE("members") {
 }
 
 template <class Options>
-concept BuiltFromNothing = requires { Options{}; };
+concept BuiltFromNothing = requires {
+  Options{};
+};
 
 TEST_CASE("options without a sensible default cannot be left out") {
   CHECK_FALSE(BuiltFromNothing<nn::Conv2dOptions>);
@@ -280,7 +295,8 @@ TEST_SUITE("first values") {
     check_law(sample(nn::init::kaiming_normal()), 0, std::sqrt(2 / in), 3);
     check_law(sample(nn::init::kaiming_normal(0.2)), 0, std::sqrt(2 / 1.04 / in), 3);
     check_law(sample(nn::init::kaiming_normal(0, Init::Scale::fan_out)), 0, std::sqrt(2 / out), 3);
-    check_law(sample(nn::init::kaiming_uniform(1, Init::Scale::fan_out)), 0, std::sqrt(1 / out), 1.8);
+    check_law(sample(nn::init::kaiming_uniform(1, Init::Scale::fan_out)), 0, std::sqrt(1 / out),
+              1.8);
     check_law(sample(nn::init::xavier_uniform()), 0, std::sqrt(2 / (in + out)), 1.8);
     check_law(sample(nn::init::xavier_normal(3)), 0, 3 * std::sqrt(2 / (in + out)), 3);
     check_law(sample(nn::init::normal(0.5, 0.1)), 0.5, 0.1, 3);
@@ -310,6 +326,11 @@ TEST_SUITE("first values") {
 
   TEST_CASE("using a parameter without values is an error that says what to do") {
     auto model = small_resnet();
+    CHECK_THROWS_WITH_AS(nn::save(model, "unsaved.safetensors"),
+                         "[save] a parameter has no values yet\n"
+                         "  parameter  conv1.weight\n"
+                         "  hint: call nn::initialize(model, seed) or load a file first",
+                         StateError);
     CHECK_THROWS_WITH_AS(evaluate(model, noise({1, 8, 8, 1})),
                          "[forward] a parameter has no values yet\n"
                          "  parameter  (not named yet)\n"
@@ -362,7 +383,9 @@ TEST_SUITE("copies and moves") {
       check_clone(std::move(residual), noise({2, 5, 4, 2}));
     }
     SUBCASE("a family with options") { check_clone(small_resnet(), noise({2, 9, 8, 1})); }
-    SUBCASE("a user's struct with a default constructor") { check_clone(TwoLayers(), noise({4, 3})); }
+    SUBCASE("a user's struct with a default constructor") {
+      check_clone(TwoLayers(), noise({4, 3}));
+    }
   }
 
   TEST_CASE("a clone keeps what is frozen, and options") {
@@ -387,7 +410,8 @@ TEST_SUITE("copies and moves") {
     auto later = with(nn::Relu<float>(), nn::Linear<float>(options));
     auto wider = with(nn::Linear<float>({.in = 4, .out = 5}));
     CHECK_THROWS_WITH_AS(nn::copy_values(nn::Members(one), nn::Members(two)),
-                         "[copy_values] the models have different numbers of members\n  from    2\n  to      4\n  hint: "
+                         "[copy_values] the models have different numbers of members\n  from    "
+                         "2\n  to      4\n  hint: "
                          "copy a model before its batch normalisation is folded",
                          StateError);
     CHECK_THROWS_WITH_AS(nn::copy_values(nn::Members(one), nn::Members(wider)),
@@ -444,7 +468,8 @@ TEST_SUITE("copies and moves") {
     CHECK(file.shape("layer2.0.conv1.weight") == Shape{6, 4, 3, 3});
     const auto weight = file.read<float>("layer2.0.conv1.weight");
     nn::Members(model).for_parameters([&](const std::string& name, auto& parameter) {
-      if (name == "layer2.0.conv1.weight") CHECK(weight(5, 3, 2, 1) == parameter.value()(5, 2, 1, 3));
+      if (name == "layer2.0.conv1.weight")
+        CHECK(weight(5, 3, 2, 1) == parameter.value()(5, 2, 1, 3));
     });
 
     nn::Sequential<float> stranger;
@@ -460,7 +485,8 @@ TEST_SUITE("copies and moves") {
                       "\n  missing \n    extra.weight\n"
                       "  unexpected  \n    conv1.weight\n    bn1.weight\n") == 0);
       CHECK(text.find("\n    fc.weight: expected [7, 6], file [10, 6]\n") != text.npos);
-      CHECK(text.find("\n  hint: build the model with the options that it was saved with") != text.npos);
+      CHECK(text.find("\n  hint: build the model with the options that it was saved with") !=
+            text.npos);
     }
     CHECK_FALSE(nn::parameters(stranger)[0]->initialized);
     std::filesystem::remove(path);
@@ -492,7 +518,8 @@ TEST_SUITE("containers and blocks") {
 
   TEST_CASE("errors name the layer by its dotted path") {
     nn::Sequential<float> model;
-    model.add("body", nn::Sequential<float>(nn::Relu<float>(), nn::MaxPool2d<float>{{.kernel = 9}}));
+    model.add("body",
+              nn::Sequential<float>(nn::Relu<float>(), nn::MaxPool2d<float>{{.kernel = 9}}));
     CHECK_THROWS_WITH_AS(evaluate(model, noise({1, 4, 4, 2})),
                          "[max_pool2d] the window does not fit into the image\n"
                          "  input   [1, 4, 4, 2]        (n, h, w, c)\n"
@@ -633,8 +660,8 @@ TEST_SUITE("containers and blocks") {
     const auto y = evaluate(separable, x);
     CHECK(y.shape() == Shape{2, 4, 3, 5});
     // the depthwise half is a convolution with as many groups as channels
-    nn::Conv2d<float> grouped({.in = 3, .out = 3, .kernel = 5, .stride = 2, .padding = 2, .groups = 3,
-                               .bias = false});
+    nn::Conv2d<float> grouped(
+        {.in = 3, .out = 3, .kernel = 5, .stride = 2, .padding = 2, .groups = 3, .bias = false});
     grouped.weight.set(separable.depthwise.weight.value());
     CHECK(same(evaluate(separable.pointwise, evaluate(grouped, x)), y));
   }
@@ -763,10 +790,10 @@ TEST_SUITE("summary") {
 
   TEST_CASE("receptive field: windows add, strides multiply, the longer path counts") {
     nn::Sequential<float> chain(
-        nn::Conv2d<float>({.in = 1, .out = 1, .kernel = 5, .stride = 2}),              // 5, jump 2
-        nn::MaxPool2d<float>{{.kernel = 3, .stride = 2}},                             // 9, jump 4
-        nn::Conv2d<float>({.in = 1, .out = 1, .kernel = 3, .dilation = 2}),           // 25
-        nn::DepthwiseConv2d<float>({.channels = 1}));                                 // 33
+        nn::Conv2d<float>({.in = 1, .out = 1, .kernel = 5, .stride = 2}),    // 5, jump 2
+        nn::MaxPool2d<float>{{.kernel = 3, .stride = 2}},                    // 9, jump 4
+        nn::Conv2d<float>({.in = 1, .out = 1, .kernel = 3, .dilation = 2}),  // 25
+        nn::DepthwiseConv2d<float>({.channels = 1}));                        // 33
     nn::initialize(chain, 1);
     const auto summary = nn::summary(chain, {1, 40, 40, 1});
     std::vector<std::int64_t> fields;

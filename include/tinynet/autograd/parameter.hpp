@@ -148,6 +148,8 @@ class ParameterList {
   /// that an optimizer updates them in one pass. Does nothing where they lie so already.
   void flatten() const {
     if (is_flat()) return;
+    for (const auto& state : states_)
+      state->require_unfrozen();  // others read where the values lie
     Tensor<P> values({elements()}), gradients({elements()});
     std::int64_t at = 0;
     for (const auto& state : states_) {

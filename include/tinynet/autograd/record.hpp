@@ -129,11 +129,12 @@ namespace detail {
 template <class U>
 struct Target {
   std::shared_ptr<Node> node;
-  std::shared_ptr<ParameterState<U>> parameter;
+  std::shared_ptr<ParameterState<U>> parameter;  // whose values the derivative of others may read
+  bool learns = false;                           // and which wants a gradient itself
   std::uint64_t version = parameter ? parameter->version : 0;  // as the forward pass read it
 
-  Target(std::shared_ptr<Node> n, std::shared_ptr<ParameterState<U>> p)
-      : node(std::move(n)), parameter(std::move(p)) {}
+  Target(std::shared_ptr<Node> n, std::shared_ptr<ParameterState<U>> p, bool l)
+      : node(std::move(n)), parameter(std::move(p)), learns(l) {}
   [[gnu::noinline]] Target(const Target&) = default;
   [[gnu::noinline]] Target(Target&&) noexcept = default;
   Target& operator=(const Target&) = default;
@@ -143,7 +144,7 @@ struct Target {
   [[gnu::noinline]] Gradient<U> gradient() const {
     if (node && node->over) throw_over(*node);
     if (parameter && parameter->version != version) throw_changed(parameter->name);
-    return {node.get(), parameter.get()};
+    return {node.get(), learns ? parameter.get() : nullptr};
   }
 };
 
@@ -190,11 +191,11 @@ bool wanted(const std::vector<Variable<T>>& xs) {
 
 template <class T>
 Target<T> target(const Variable<T>& x) {
-  return {x.node(), nullptr};
+  return {x.node(), nullptr, false};
 }
 template <class P>
 Target<P> target(const Weight<P>& w) {
-  return {w.node(), learns(w) ? w.state() : nullptr};
+  return {w.node(), w.state(), learns(w)};
 }
 template <class T>
 TargetList<T> target(const std::vector<Variable<T>>& xs) {

@@ -87,6 +87,11 @@ class Variable {
       throw StateError(Message("gradient", "this variable does not take part in a backward pass")
                            .hint("make it with Variable::leaf(value, tape)"));
     }
+    if (node_->backward || node_->over) {
+      throw StateError(Message("gradient", "what an op computed does not keep its gradient")
+                           .fact("op", node_->op)
+                           .hint("ask a Variable::leaf, or make one of its value"));
+    }
     if (!node_->gradient) return Tensor<T>::zeros(shape());
     return Tensor<T>(node_->gradient, 0, shape());
   }

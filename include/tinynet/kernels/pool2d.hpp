@@ -18,8 +18,6 @@ struct Pool2dGeometry {
   std::int64_t oh = 0, ow = 0;              // output [n, oh, ow, c]
   std::int64_t kernel = 2;                  // window side, pixels, at most 256
   std::int64_t stride = 2, padding = 0;     // pixels
-
-  friend bool operator==(const Pool2dGeometry&, const Pool2dGeometry&) = default;
 };
 
 /// Along one axis, the taps of output `o` that lie in an input of `size`: tap t reads input

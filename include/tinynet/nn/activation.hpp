@@ -7,6 +7,7 @@ namespace tinynet::inline TINYNET_ABI::nn {
 /// An elementwise formula as a layer: `Activation<float, ops::LeakyRelu>{{.slope = 0.1}}`.
 template <Scalar T, class Formula>
 struct Activation {
+  static constexpr bool only_formula = true;  // a layer before it may compute it on the way
   Formula formula = {};
 
   Variable<T> operator()(Variable<T> x, Context& ctx) {

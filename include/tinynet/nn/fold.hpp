@@ -123,7 +123,9 @@ class FoldObserver final : public Observer {
 ///     nn::fold_batch_norm<T>(served, {1, 28, 28, 1});
 template <Scalar T = float, class Model>
 Folding fold_batch_norm(Model& model, const Shape& input) {
-  detail::FoldObserver<> observer{Members(model)};
+  const Members members(model);
+  require_unfrozen(members);
+  detail::FoldObserver<> observer{members};
   auto ctx = Context::evaluation();
   ctx.observer = &observer;
   ctx.fuse = false;  // each op alone, so that it shows who reads what

@@ -84,7 +84,7 @@ class Layer {
       }
     }
     std::optional<ops::FusedActivation<T>> activation() const override {
-      if constexpr (joinable && requires { ops::FusedActivation<T>(layer.formula); }) {
+      if constexpr (joinable && requires { L::only_formula; }) {
         return ops::FusedActivation<T>(layer.formula);
       } else {
         return {};

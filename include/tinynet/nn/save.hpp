@@ -44,11 +44,13 @@ inline bool holds_averages(const io::Safetensors& file, const std::string& prefi
 
 }  // namespace detail
 
-/// Adds all parameters and buffers of a model to a file, each name behind `prefix`.
+/// Adds all parameters and buffers of a model to a file, each name behind `prefix`. Throws StateError
+/// where a parameter has no values yet.
 template <class = void>
 void write_state(io::SafetensorsWriter& file, const Members& members,
                  const std::string& prefix = "") {
-  members.for_parameters([&](const std::string& name, auto& parameter) {
+  members.for_parameters([&]<class P>(const std::string& name, Parameter<P>& parameter) {
+    if (!parameter.state()->initialized) ParameterList<P>::throw_uninitialized("save", name);
     file.add(prefix + name, detail::turn_weight(parameter.value(), true));
   });
   members.for_buffers(

@@ -105,15 +105,17 @@ Summary summary(Model& model, const Shape& input) {
 template <class = void>
 std::string to_string(const Summary& summary) {
   char line[256];
-  std::snprintf(line, sizeof line, "%-28s %-24s %-20s %12s %12s %14s %6s\n", "layer", "op",
-                "output", "parameters", "bytes", "MACs", "field");
+  std::snprintf(line, sizeof line, "%-28s %-24s %-20s %12s %12s %14s %6s", "layer", "op", "output",
+                "parameters", "bytes", "MACs", "field");
   std::string text = line;
+  text += '\n';
   const auto add = [&](const char* path, const char* op, const Text& output, const auto& counts) {
-    std::snprintf(line, sizeof line, "%-28s %-24s %-20s %12lld %12lld %14lld %6lld\n", path, op,
+    std::snprintf(line, sizeof line, "%-28s %-24s %-20s %12lld %12lld %14lld %6lld", path, op,
                   output.string().c_str(), static_cast<long long>(counts.parameters),
                   static_cast<long long>(counts.bytes), static_cast<long long>(counts.macs),
                   static_cast<long long>(counts.receptive_field));
     text += line;
+    text += '\n';
   };
   for (const auto& row : summary.rows) add(row.path.c_str(), row.op.c_str(), row.output, row);
   add("total", "", "", summary);

@@ -96,11 +96,7 @@ Variable<accumulate_t<T>> sum(const Variable<T>& x, Context& ctx) {
   return record(ctx, {"sum"}, y, inputs(x), [](const auto& dy, auto dx) {
     if (!dx) return;
     const auto to = dx.open();
-    const auto d = dy.item();
-    for (auto& element : to.span) {
-      const auto before = to.store == Store::add ? static_cast<accumulate_t<T>>(element) : 0;
-      element = static_cast<T>(before + d);
-    }
+    kernels::transform(to.span, to.store, [d = dy.item()] { return d; });
   });
 }
 

@@ -43,9 +43,10 @@ Variable<T> conv2d(const Variable<T>& x,            // [n, h, w, ic]
   const auto* packed = w.packed(&forward, detail::pack_variant(g), forward.packed_bytes(g), storage,
                                 [&](std::byte* to) { forward.pack(to, w.span(), g); });
   if (moments) *moments = Tensor<double>({2, g.oc});
-  forward.run(
-      y.span(), x.value().span(), packed,
-      {.bias = bias.span(), .moments = {{}, moments ? moments->span() : std::span<double>()}}, g);
+  forward.run(y.span(), x.value().span(), packed,
+              {.bias = bias ? bias.span() : std::span<const param_t<T>>{},
+               .moments = {{}, moments ? moments->span() : std::span<double>()}},
+              g);
   const Op op{"conv2d", g.macs(), g.kh, g.stride, g.dilation};
   return record(ctx, op, y, inputs(x, w, bias),
                 [g, x = if_wanted(w, x.value()), w](const auto& dy, auto dx, auto dw, auto db) {

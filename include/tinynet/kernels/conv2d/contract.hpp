@@ -24,7 +24,6 @@ struct Conv2dGeometry {
   std::int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
 
   std::int64_t macs() const { return n * oh * ow * oc * kh * kw * (ic / groups); }
-  friend bool operator==(const Conv2dGeometry&, const Conv2dGeometry&) = default;
 };
 
 /// Output size of a window along one axis; zero or less where the window does not fit.

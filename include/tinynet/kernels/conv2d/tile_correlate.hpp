@@ -2,6 +2,7 @@
 
 #include <tinynet/core/scratch.hpp>
 #include <tinynet/kernels/conv2d/amx_quad.hpp>
+#include <tinynet/kernels/conv2d/correlate.hpp>
 #include <tinynet/kernels/conv2d/tile_pack.hpp>
 #include <tinynet/kernels/conv2d/tile_weights.hpp>
 #include <tinynet/kernels/conv2d/tile_write.hpp>
@@ -225,10 +226,9 @@ struct CorrelateLanes {
 inline void correlate_lanes(Destination& to, const Source& in, const bfloat16* packed,
                             std::span<double> moments, const Conv2dGeometry& g, bool backward,
                             tiles::TileUnit unit) {
-  std::fill(moments.begin(), moments.end(), 0.0);
   Scratch scratch;
   const auto lanes = make_lanes(g, backward, tiles::tile_rows, quad, scratch);
-  if (lanes.count() == 0) return;
+  if (lanes.count() == 0) return join_moments(moments, nullptr, 0);
   const auto c = channels(g, backward);
   to.height = lanes.rows.out_size;
   to.width = lanes.cols.out_size;
@@ -242,9 +242,7 @@ inline void correlate_lanes(Destination& to, const Source& in, const bfloat16* p
   const auto units = run.units();
   if (!moments.empty()) run.out.moments = scratch.take<double>(units * std::ssize(moments)).data();
   parallel_for(units, run);
-  for (std::int64_t i = 0; i < units * std::ssize(moments); ++i) {
-    moments[static_cast<std::size_t>(i % std::ssize(moments))] += run.out.moments[i];
-  }
+  join_moments(moments, run.out.moments, units);
 }
 
 /// out = bias + correlation of `in` with packed weights, or out += .

@@ -11,15 +11,15 @@ namespace tinynet::inline TINYNET_ABI::kernels::conv2d_tiles {
 
 /// The operands' channels, of a group: forward from ic to oc, backward from oc to ic.
 struct Channels {
-  std::int64_t in = 0, out = 0;          // of a group
-  std::int64_t all_in = 0, all_out = 0;  // of the tensors
+  std::int64_t in = 0, out = 0;  // of a group
+  std::int64_t all_out = 0;      // of the tensor
   std::int64_t chunks() const { return pieces(in, tiles::tile_depth); }
   std::int64_t tiles() const { return pieces(out, tiles::tile_rows); }
 };
 
 inline Channels channels(const Conv2dGeometry& g, bool backward) {
   const auto ic = g.ic / g.groups, oc = g.oc / g.groups;
-  return backward ? Channels{oc, ic, g.oc, g.ic} : Channels{ic, oc, g.ic, g.oc};
+  return backward ? Channels{oc, ic, g.ic} : Channels{ic, oc, g.oc};
 }
 
 /// Elements of packed weights for 16 output channels.

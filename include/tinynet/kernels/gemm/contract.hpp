@@ -35,7 +35,6 @@ struct GemmGeometry {
   std::int64_t m = 0;
   std::int64_t n = 0;
   std::int64_t k = 0;
-  std::int64_t operations() const { return 2 * m * n * k; }
 };
 
 /// A version of the product. C is written row-major (col_stride 1); with `bias` (length n, may be
