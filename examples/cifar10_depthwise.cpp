@@ -1,7 +1,7 @@
 // CIFAR-10 with 150,690 parameters: depthwise-separable convolutions, every technique switchable.
 // Claim: 88.81 % of the 10,000 test images without test-time augmentation (mean of seeds 1 to 3, the
 // lowest 88.40), each in 14 minutes on two cores of a Cascade Lake without AMX.
-// Run: ./cifar10_depthwise --data data/cifar-10-batches-bin --epochs 20 --precision bfloat16
+// Run: build/release/examples/cifar10_depthwise --epochs 20 --precision bfloat16
 #include "networks.hpp"
 #include "training.hpp"
 

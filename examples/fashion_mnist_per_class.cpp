@@ -83,6 +83,10 @@ const Row grid_rows[] = {
 
 template <Scalar T>
 int train_grid(const Program& program, Experiment& e) {
+  if (!program.batch_sizes.empty()) {
+    throw StateError(Message("--grid", "its runs have batch sizes of their own")
+                         .hint("leave --batch-sizes out"));
+  }
   std::vector<examples::GridRow> finished;
   for (const auto& row : grid_rows) {
     auto one = examples::part(program, row.name);

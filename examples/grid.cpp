@@ -30,29 +30,28 @@ struct Finished {
   }
 };
 
+/// What a run wrote; null where there is no such file. One of another program may have its name.
 Json read_json(const std::string& file) {
+  if (!io::exists(file)) return {};
   const auto bytes = io::read_file(file);
-  auto json = Json::parse(bytes.begin(), bytes.end(), nullptr, false);
-  if (json.is_object()) return json;
-  throw DataError(Message(fs::path(file).filename().c_str(), "this is not what a run writes")
-                      .fact("file", file)
-                      .hint("remove it, or the folder"));
+  return Json::parse(bytes.begin(), bytes.end(), nullptr, false);
 }
+
+bool is_result(const Json& json) { return json.is_object() && json.contains("test_accuracy"); }
 
 /// A folder without a result of its own may have those of several runs.
 std::vector<Finished> finished(const std::string& folder, const std::vector<GridRow>& rows) {
   std::vector<Finished> all;
   for (const auto& row : rows) {
     const auto name = fs::path(row.folder).lexically_relative(folder).string();
-    const auto one = io::join(row.folder, "result.json");
-    const auto several = io::join(row.folder, "summary.json");
-    if (io::exists(one)) {
-      all.push_back({name, read_json(one), row.compared});
-    } else if (io::exists(several)) {
-      const auto runs = read_json(several);
-      for (const auto& [run, result] : runs.items()) {
-        all.push_back({name + "/" + run, result, result.value("compared_with", "")});
-      }
+    if (auto one = read_json(io::join(row.folder, "result.json")); is_result(one)) {
+      all.push_back({name, std::move(one), row.compared});
+      continue;
+    }
+    const auto several = read_json(io::join(row.folder, "summary.json"));
+    for (const auto& [run, result] : several.items()) {
+      if (!is_result(result)) continue;
+      all.push_back({name + "/" + run, result, result.value("compared_with", "")});
     }
   }
   return all;
@@ -121,7 +120,7 @@ void print(const std::vector<Finished>& runs) {
 Program part(const Program& program, const std::string& name) {
   auto one = program;
   one.out = program.file(name);
-  one.resume = program.resume && io::exists(one.checkpoint());
+  one.part = true;
   return one;
 }
 
@@ -177,9 +176,13 @@ void write_ensemble(const std::string& folder, const std::vector<GridRow>& membe
                              "images_per_second", "latency_ms", "goals"}) {
     result.erase(of_one);
   }
-  for (const char* sum : {"parameters", "parameter_bytes", "macs", "train_seconds"}) {
-    result[sum] = 0;
-    for (const auto& run : runs) result[sum] = result[sum].get<double>() + run.number(sum);
+  double seconds = 0;
+  for (const auto& run : runs) seconds += run.number("train_seconds");
+  result["train_seconds"] = seconds;
+  for (const char* sum : {"parameters", "parameter_bytes", "macs"}) {
+    std::int64_t total = 0;
+    for (const auto& run : runs) total += std::llround(run.number(sum));
+    result[sum] = total;
   }
   write_text(io::join(folder, "result.json"), result.dump(2) + "\n");
 }

@@ -50,6 +50,7 @@ int run(const Program& program, F f) {
     for (const auto& one : parts) {
       if (!one.out.empty()) prepare_output(one.out);
       if (parts.size() > 1) std::printf("%s\n", one.out.c_str());
+      reset_memory_peak();
       const int status = one.precision == "bfloat16"  ? f.template operator()<bfloat16>(one)
                          : one.precision == "float16" ? f.template operator()<float16>(one)
                                                       : f.template operator()<float>(one);

@@ -56,6 +56,16 @@ std::string number(double value) {
   return text;
 }
 
+/// Files hold UTF-8 alone, names of folders need not.
+std::string as_utf8(std::string text) {
+  for (std::size_t i = 0; i < text.size();) {
+    const auto length = io::utf8_length(text, i);
+    if (length == 0) text[i] = '?';
+    i += std::max<std::size_t>(length, 1);
+  }
+  return text;
+}
+
 std::string text_of(const Option& option) {
   return std::visit(
       []<class Value>(const Value* value) {
@@ -101,7 +111,7 @@ std::vector<std::pair<std::string, std::string>> Program::settings() const {
                                                        {"seed", std::to_string(seed)},
                                                        {"limit-train", std::to_string(limit_train)},
                                                        {"select", select}};
-  for (const auto& option : options) all.emplace_back(option.name, text_of(option));
+  for (const auto& option : options) all.emplace_back(option.name, as_utf8(text_of(option)));
   return all;
 }
 
@@ -171,13 +181,7 @@ Program Program::parse(int argc, char** argv, Program program) {
   }
   program.out_given = out->count() > 0;
   if (program.dated && program.resume && !program.out_given) program.out = newest_in(folder);
-  for (int i = 0; i < argc; ++i) program.command += (i ? " " : "") + std::string(argv[i]);
-  // Files hold UTF-8 alone, names of folders need not.
-  for (std::size_t i = 0; i < program.command.size();) {
-    const auto length = io::utf8_length(program.command, i);
-    if (length == 0) program.command[i] = '?';
-    i += std::max<std::size_t>(length, 1);
-  }
+  for (int i = 0; i < argc; ++i) program.command += (i ? " " : "") + as_utf8(argv[i]);
   return program;
 }
 

@@ -10,7 +10,8 @@
 #include <tinynet/tinynet.hpp>
 #include <tinynet/train/step_observer.hpp>
 
-/// What the example programs share: options and the folders of data and results. What needs large headers of others stands in program.cpp and is compiled once for all of them.
+/// What the example programs share: options and the folders of data and results. What needs large
+/// headers of others stands in program.cpp and is compiled once for all of them.
 namespace tinynet::examples {
 
 /// An option that a program has beside the common ones, and where its value goes; what is there
@@ -38,6 +39,7 @@ struct Program {
   std::vector<std::uint64_t> seeds = {};       // the same, instead of seed
   std::string out = {};
   bool resume = false;
+  bool part = false;             // of several runs: --resume begins those that were not begun
   std::int64_t limit_train = 0;  // 0: all images
   bool profile = false;          // say where time and memory of a step go
   std::string select = "last";   // whose model is tested: train::Selection; empty: no such option
@@ -56,6 +58,8 @@ struct Program {
   /// A file in the folder for results.
   std::string file(const std::string& which) const { return io::join(out, which); }
   std::string checkpoint() const { return file("checkpoint.safetensors"); }
+  /// Whether it goes on with that checkpoint.
+  bool resumes() const { return resume && (!part || io::exists(checkpoint())); }
 
   /// What a run that goes on must have in common with its beginning: names and values.
   std::vector<std::pair<std::string, std::string>> settings() const;

@@ -140,7 +140,7 @@ train::History parse_history(const std::string& text) {
 
 Resumed resume(const Program& program, train::Checkpoint& checkpoint, bool scheduled) {
   for (const auto& [setting, value] : program.settings()) checkpoint.require(setting, value);
-  if (!program.resume) return {};
+  if (!program.resumes()) return {};
   auto at = checkpoint.load(program.checkpoint());
   const auto planned = at.notes["planned_epochs"];
   if (scheduled && planned != std::to_string(program.epochs)) {

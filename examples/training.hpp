@@ -46,6 +46,7 @@ Latency served_latency(const Model& trained, const Shape& image) {
 template <Scalar T, class Model>
 Trained train_and_test(const Program& program, Model& model,
                        optim::Optimizer<param_t<T>>& optimizer, const Recipe& recipe) {
+  reset_memory_peak();  // those of other runs of this process are not this one's
   const auto selection = train::selection_of(program.select);
   if (recipe.patience > 0 && selection == train::Selection::last) {
     throw StateError(Message("--patience", "there is nothing to see an improvement by")
@@ -87,6 +88,10 @@ Trained train_and_test(const Program& program, Model& model,
   const train::Interrupt interrupt;
   train::Progress progress(program.epochs, batches.batches());
   const auto profile = make_profile(program);
+  const auto stopped = [&](std::int64_t epochs) {
+    std::printf("\nstopped in epoch %lld; --resume goes on\n", static_cast<long long>(epochs));
+    return Trained{train::Interrupt::exit_status, {}};
+  };
   const bool ended = best && best->time_to_stop();  // before it was started again
   // The model without the average that replaces it, and with it, on the same images.
   std::optional<train::Evaluation> plain, replacing;
@@ -140,9 +145,7 @@ Trained train_and_test(const Program& program, Model& model,
       profile->end_step();
       if (interrupt.requested() && batch.index + 1 < batches.batches()) {
         save_checkpoint(program, checkpoint, history, batch.index + 1, {epoch_so_far()});
-        std::printf("\nstopped in epoch %lld; --resume goes on\n",
-                    static_cast<long long>(epoch + 1));
-        return {train::Interrupt::exit_status, {}};
+        return stopped(epoch + 1);
       }
     }
     auto result = epoch_so_far();
@@ -166,7 +169,7 @@ Trained train_and_test(const Program& program, Model& model,
     if (stop) break;
   }
   if (interrupt.requested() && std::ssize(history) < program.epochs) {
-    return {train::Interrupt::exit_status, {}};
+    return stopped(std::ssize(history));
   }
 
   if (best) {
@@ -200,7 +203,8 @@ Trained train_and_test(const Program& program, Model& model,
   outcome.latency = served_latency<T>(model, {1, image[0], image[1], image[2]});
   show_profile(program, *profile);
   write_results(program, model, batches, tests, outcome);
-  return {0, predictions};
+  // A run that Ctrl-C met in its last steps is whole; those that would follow it are not begun.
+  return {interrupt.requested() ? train::Interrupt::exit_status : 0, predictions};
 }
 
 }  // namespace tinynet::examples

@@ -63,7 +63,7 @@ TEST_CASE("a file with a model alone is no checkpoint") {
   Run run;
   nn::save(run.model, file);
   const auto text = message_of<DataError>([&] { run.checkpoint.load(file); });
-  CHECK(contains(text, "[load_checkpoint] the file is not a checkpoint"));
+  CHECK(contains(text, "[Checkpoint::load] the file is not a checkpoint"));
   CHECK(contains(text, file.string()));
   CHECK(contains(text, "hint: for a file with a model alone use nn::load"));
 }
@@ -84,7 +84,7 @@ TEST_CASE("a checkpoint of another run says all that differs and changes nothing
   Run run, untouched;
   run.checkpoint.require("batch_size", "32").require("precision", "float").require("seed", "1");
   const auto text = message_of<StateError>([&] { run.checkpoint.load(file); });
-  CHECK(contains(text, "[load_checkpoint] the checkpoint is of another run"));
+  CHECK(contains(text, "[Checkpoint::load] the checkpoint is of another run"));
   CHECK(contains(text, "\n    batch_size: file 16, now 32\n    seed: file not said, now 1\n"));
   CHECK(!contains(text, "precision"));
   CHECK(contains(text, "\n  missing \n    optimizer.momentum_buffer.0.weight\n"));
@@ -140,7 +140,7 @@ TEST_CASE("a count that is none is found before the model changes") {
   CHECK(contains(write("steps", 0.5f), "element 0 of tensor 'optimizer.steps' (F32) does not fit"));
   CHECK(same_bits(run, untouched));
   CHECK(contains(write("updates.5.bias", -1),
-                 "[load_checkpoint] optimizer.updates.5.bias is no "
+                 "[Checkpoint::load] optimizer.updates.5.bias is no "
                  "count\n  file    " +
                      file.string() + "\n  expected  0 or more\n  came    -1"));
   CHECK(same_bits(run, untouched));

@@ -127,6 +127,8 @@ TEST_CASE("a plateau is where the loss no longer falls") {
   CHECK(train::describe_plateau(history({1, 1.5})) ==
         "the training loss rose by 50.0 % in the last epoch: no plateau");
   CHECK(train::describe_plateau(history({1})).empty());
+  CHECK(train::describe_plateau(history({1, NAN})).empty());
+  CHECK(train::describe_plateau(history({0, 0})) == "the training loss is zero");
 }
 
 TEST_CASE("the best epoch, and what must be said of how it was chosen") {

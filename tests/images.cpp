@@ -202,6 +202,15 @@ TEST_CASE("a folder of classes becomes a data set, in the order of names") {
   folder.add("a_first/notes.txt", "not an image, and not named like one");
   folder.add(".cache/x.png", a0);
   folder.add("readme.md", "beside the classes");
+  fs::create_directory_symlink(fs::absolute(folder.path / "b_second"), folder.path / "c_third");
+  const auto linked = data::image_folder(folder.path);
+  CHECK(linked.classes() == std::vector<std::string>{"a_first", "b_second", "c_third"});
+  CHECK(linked.size() == 4);
+  fs::remove(folder.path / "c_third");
+  fs::create_directory_symlink(fs::absolute(folder.path / "b_second"),
+                               folder.path / "a_first/link");
+  CHECK(data::image_folder(folder.path).size() == 4);
+  fs::remove(folder.path / "a_first/link");
   const auto dataset = data::image_folder(folder.path);
   CHECK(dataset.classes() == std::vector<std::string>{"a_first", "b_second"});
   CHECK(dataset.name() == folder.path.string());

@@ -138,12 +138,11 @@ TEST_CASE("fit ends where on_step says so, and goes on there") {
   Run unbroken, run;
   train::fit(unbroken.model, unbroken.optimizer, unbroken.loader,
              {.epochs = 2, .schedule = optim::constant(0.05), .progress = quiet});
-  train::FitOptions<float> options{.epochs = 2,
-                                   .schedule = optim::constant(0.05),
-                                   .on_step = [](const train::StepResult& at) {
-                                     return at.epoch < 1 || at.batch < 1;
-                                   },
-                                   .progress = quiet};
+  train::FitOptions<float> options{
+      .epochs = 2,
+      .schedule = optim::constant(0.05),
+      .on_step = [](const train::StepResult& at) { return at.epoch < 1 || at.batch < 1; },
+      .progress = quiet};
   CHECK(train::fit(run.model, run.optimizer, run.loader, options).size() == 1);
   CHECK(run.optimizer.steps() == 6);
   options.on_step = {};
@@ -151,4 +150,11 @@ TEST_CASE("fit ends where on_step says so, and goes on there") {
   options.first_batch = 2;
   train::fit(run.model, run.optimizer, run.loader, options);
   CHECK(same_bits(run, unbroken));
+
+  // Stopped after the last batch of an epoch: nothing of that epoch is left.
+  options.epochs = 3;
+  options.first_batch = run.loader.batches();
+  const auto history = train::fit(run.model, run.optimizer, run.loader, options);
+  REQUIRE(history.size() == 1);
+  CHECK(history[0].epoch == 2);
 }

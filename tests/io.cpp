@@ -607,6 +607,14 @@ TEST_CASE("a folder that is missing, a target that is a folder") {
   CHECK(files_in(folder.path) == 1);
 }
 
+TEST_CASE("a name may be as long as file systems let it") {
+  const TemporaryFolder folder;
+  const auto path = folder.path / std::string(255, 'x');
+  write_values(path, 1, 4);
+  write_values(path, 2, 4);
+  CHECK(files_in(folder.path) == 1);
+}
+
 TEST_CASE("no room half way: the old file stays, the new one goes") {
   const TemporaryFolder folder;
   const auto path = folder / "x.safetensors";

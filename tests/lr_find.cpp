@@ -180,6 +180,14 @@ TEST_CASE("lr_find of a function: losses, their smoothing, and where they fall f
   CHECK(smoothed.points[2].smoothed == Approx(10.0 / 7));  // weights 1, 2, 4
   CHECK(smoothed.points.size() == 41);
 
+  // A likelihood has no sign: down from -1, then up by more than three times the lowest one's size.
+  const auto below_zero = sweep(
+      [](std::int64_t step) {
+        return step < 10 ? -1 - 0.1 * double(step) : -1.9 + 0.5 * double(step - 9);
+      },
+      options);
+  CHECK(below_zero.points.size() == 22);
+
   const auto rising = sweep([](std::int64_t step) { return 1 + 0.01 * double(step); }, options);
   CHECK_FALSE(rising.suggestion.has_value());
   const auto broken = sweep(

@@ -56,6 +56,13 @@ grep -q '"ensemble": 3' "$work/three/result.json" || fail "the ensemble left no 
 "$programs/fashion_mnist_growing_batch" train --grid --data "$work/data" --out "$work/seven" --limit-train 10 \
   > "$work/log" 2>&1 || { cat "$work/log"; fail "the seven runs ended with an error"; }
 [ "$(grep -c '"compared_with"' "$work/seven/summary.json")" = 7 ] || fail "seven runs expected"
+[ "$(grep -c '"parameters": [0-9]*,' "$work/three/result.json")" = 1 ] || fail "parameters are a whole number"
+# Runs within runs go on too: none of the four begins again.
+for again in '' --resume; do
+  "$programs/fashion_mnist_v7" --data "$work/data" --out "$work/nested" --network v5 --epochs 1 --ensemble 2 \
+    --seeds 1,5 $again > "$work/log" 2>&1 || { cat "$work/log"; fail "two ensembles ended with an error"; }
+done
+[ "$(grep -c 'Epoch 1/1' "$work/log")" = 0 ] || { cat "$work/log"; fail "finished members began anew"; }
 printf 'ensemble, seven runs: ok\n'
 
 # Training ends where nothing gets better, and --resume does not begin it again; --profile has its table.
@@ -102,7 +109,9 @@ growing() {
 }
 growing test --model_path "$work/growing" || { cat "$work/log"; fail "a model was not tested"; }
 grep -q '2/2 .*loss .*acc' "$work/log" || { cat "$work/log"; fail "no line of the test"; }
-growing train --model-path "$work/growing" --epochs 1 --out "$work/more" ||
+mkdir "$work/other" && echo '[]' > "$work/other/result.json" && echo '{"total": 5}' > "$work/other/summary.json"
+cp -r "$work/growing" "$work/gr"$'\xf6'"sse"  # a name that is not UTF-8
+growing train --model-path "$work/gr"$'\xf6'"sse" --epochs 1 --out "$work/more" ||
   { cat "$work/log"; fail "a model was not trained further"; }
 growing test && fail "a test without a model was accepted"
 grep -q -- '--model-path FOLDER' "$work/log" || { cat "$work/log"; fail "no way out is named"; }

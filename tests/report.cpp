@@ -159,7 +159,9 @@ TEST_CASE("pictures are PNG files in an address") {
                    report::encode_png({2, 2, 3, {1, 2, 3}});
                  }),
                  "[picture] a PNG needs pixels with 1 to 4 channels\n  picture [2, 2, 3]"));
-  CHECK(message_of<ShapeError>([] { report::encode_png({1, 1, 5, {1, 2, 3, 4, 5}}); }) != "");
+  const report::Picture many{1, 2, 5, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}};
+  CHECK(message_of<ShapeError>([&] { report::encode_png(many); }) != "");
+  CHECK(report::first_channels(many, 3).pixels == std::vector<std::uint8_t>{1, 2, 3, 6, 7, 8});
 }
 
 TEST_CASE("a thumbnail means the pixels that fall together") {

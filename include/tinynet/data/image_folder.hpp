@@ -28,7 +28,8 @@ template <class Iterator, class F>
 std::vector<std::filesystem::path> sorted_entries(const std::filesystem::path& folder, F wanted) {
   std::vector<std::filesystem::path> found;
   std::error_code error;
-  for (Iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+  const auto links = std::filesystem::directory_options::follow_directory_symlink;
+  for (Iterator at(folder, links, error), end; !error && at != end; at.increment(error)) {
     const bool hidden = at->path().filename().string().front() == '.';
     if constexpr (requires { at.disable_recursion_pending(); }) {
       if (hidden) at.disable_recursion_pending();

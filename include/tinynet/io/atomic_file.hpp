@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <span>
@@ -25,7 +26,7 @@ template <class = void>
 class AtomicFileOnDemand {
  public:
   explicit AtomicFileOnDemand(const std::string& path)
-      : path_(behind_links(path)), temporary_(path_ + ".tmp" + std::to_string(::getpid())) {
+      : path_(behind_links(path)), temporary_(temporary_name()) {
     struct stat old;
     const bool replaces = ::stat(path_.c_str(), &old) == 0;
     if (replaces && !S_ISREG(old.st_mode) && !S_ISDIR(old.st_mode)) {
@@ -83,6 +84,14 @@ class AtomicFileOnDemand {
   /// With a slash at its end; empty for the current folder.
   static std::string folder_of(const std::string& path) {
     return path.substr(0, path.rfind('/') + 1);
+  }
+  /// Beside the file, of this process and this object: of two threads that write one file, the later
+  /// remains. The longest names that file systems take have 255 bytes.
+  std::string temporary_name() const {
+    static std::atomic<unsigned> count{0};
+    const auto folder = folder_of(path_);
+    return folder + path_.substr(folder.size(), 200) + ".tmp" + std::to_string(::getpid()) + "-" +
+           std::to_string(count++);
   }
   [[noreturn]] void fail(const char* what) const {
     const auto reason = std::generic_category().message(errno);

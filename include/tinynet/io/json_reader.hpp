@@ -79,7 +79,8 @@ class JsonReaderOnDemand {
     const auto begin = begin_value();
     if (!at_number()) fail_kind(begin, what, "a whole number");
     const auto value = number();
-    if (!value.is_whole) fail(begin, {what.string(), " is a number, expected a whole number"});
+    if (!value.is_whole)
+      fail(begin, {what.string(), " is a number, expected a whole number of 64 bits"});
     return value.whole;
   }
 

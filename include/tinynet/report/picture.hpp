@@ -48,6 +48,16 @@ inline Picture thumbnail(const Picture& picture, std::int64_t side) {
   return small;
 }
 
+/// The first `count` channels: what is shown of an image that has more than any picture.
+inline Picture first_channels(const Picture& picture, std::int64_t count) {
+  Picture some{picture.height, picture.width, count, {}};
+  for (std::int64_t i = 0; i < picture.height * picture.width; ++i) {
+    const auto* pixel = picture.pixels.data() + i * picture.channels;
+    some.pixels.insert(some.pixels.end(), pixel, pixel + count);
+  }
+  return some;
+}
+
 /// Base64 of RFC 4648.
 inline std::string base64(std::string_view data) {
   static constexpr char alphabet[] =

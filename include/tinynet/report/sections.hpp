@@ -58,13 +58,14 @@ inline Picture picture_of(const data::Dataset& dataset, std::int64_t i,
   const auto size = dataset.image_shape();
   const auto pixels = dataset.image(i);
   Picture picture{size[0], size[1], size[2], {pixels.begin(), pixels.end()}};
-  if (!augment) return picture;
-  const auto row = dataset.row(i);
-  data::Image image{picture.pixels, size[0], size[1], size[2], dataset.label(i), row, epoch};
-  const auto epoch_key = key.fold(static_cast<std::uint64_t>(epoch));
-  random::Generator generator(epoch_key.fold(static_cast<std::uint64_t>(row)));
-  augment(image, generator);
-  return picture;
+  if (augment) {
+    const auto row = dataset.row(i);
+    data::Image image{picture.pixels, size[0], size[1], size[2], dataset.label(i), row, epoch};
+    const auto epoch_key = key.fold(static_cast<std::uint64_t>(epoch));
+    random::Generator generator(epoch_key.fold(static_cast<std::uint64_t>(row)));
+    augment(image, generator);
+  }
+  return picture.channels > 4 ? first_channels(picture, 3) : picture;
 }
 
 inline std::vector<std::int64_t> class_counts(const data::Dataset& dataset) {
@@ -209,7 +210,7 @@ inline std::string classes(const Run& run) {
 
 /// The wrong predictions that the model was surest of.
 inline std::string mistakes(const Run& run, std::size_t count = 24) {
-  if (!run.test_set || run.test.size() == 0) return "";
+  if (!run.test_set || run.test.samples.empty()) return "";
   const auto& names = detail::class_names(run);
   std::string html;
   for (const auto& one : train::confident_mistakes(run.test, count)) {
@@ -249,7 +250,7 @@ inline std::string images(const Run& run) {
   }
   auto html = "<div class=\"grid wide\">\n" + to_html(bars);
 
-  // The first image of each of the first classes: untouched, then as four epochs saw it.
+  // The first image of each of the first classes: untouched, then as the first epochs saw it.
   std::vector<std::int64_t> shown;
   std::vector<bool> seen(counts.size());
   for (std::int64_t i = 0; i < set.size() && shown.size() < 8; ++i) {
@@ -266,7 +267,8 @@ inline std::string images(const Run& run) {
     html += "<span class=\"head\">" + escape(set.classes()[std::size_t(set.label(i))]) + "</span>";
   }
   const auto key = random::Key{run.seed}.fold("augment");
-  for (std::int64_t epoch = -1; epoch < (run.augment ? 4 : 0); ++epoch) {
+  const auto epochs = run.history.empty() ? 4 : std::min<std::int64_t>(4, std::ssize(run.history));
+  for (std::int64_t epoch = -1; epoch < (run.augment ? epochs : 0); ++epoch) {
     html +=
         "\n<span>" + (epoch < 0 ? "original" : "epoch " + std::to_string(epoch + 1)) + "</span>";
     for (const auto i : shown) {

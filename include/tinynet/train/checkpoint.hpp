@@ -95,7 +95,7 @@ class CheckpointOnDemand {
                  entry.tensor);
     }
     const auto different = different_settings(position.notes);
-    Message message("load_checkpoint", "the checkpoint is of another run");
+    Message message("Checkpoint::load", "the checkpoint is of another run");
     message.fact("settings", different);
     const char* hint = "give the options that the run began with, or another folder for a new run";
     check.require(file, "", message, hint);
@@ -143,7 +143,7 @@ class CheckpointOnDemand {
     const auto counts = file.read<std::int64_t>(entry.name);
     for (const auto came : counts.span()) {
       if (came >= entry.lowest) continue;
-      throw DataError(Message("load_checkpoint", {entry.name, " is no count"})
+      throw DataError(Message("Checkpoint::load", {entry.name, " is no count"})
                           .fact("file", file.path())
                           .fact("expected", {entry.lowest, " or more"})
                           .fact("came", came));
@@ -154,7 +154,7 @@ class CheckpointOnDemand {
   static std::int64_t whole(const io::Safetensors& file, const char* key) {
     const auto found = file.metadata().find(key);
     if (found == file.metadata().end()) {
-      throw DataError(Message("load_checkpoint", "the file is not a checkpoint")
+      throw DataError(Message("Checkpoint::load", "the file is not a checkpoint")
                           .fact("file", file.path())
                           .fact("missing", {key, " in its metadata"})
                           .hint("for a file with a model alone use nn::load"));
@@ -163,7 +163,7 @@ class CheckpointOnDemand {
     const bool digits = !text.empty() && text.size() < 19 &&
                         text.find_first_not_of("0123456789") == std::string::npos;
     if (digits) return std::strtoll(text.c_str(), nullptr, 10);
-    throw DataError(Message("load_checkpoint", {key, " in the metadata is no count"})
+    throw DataError(Message("Checkpoint::load", {key, " in the metadata is no count"})
                         .fact("file", file.path())
                         .fact("came", text));
   }

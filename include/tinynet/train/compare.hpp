@@ -37,7 +37,7 @@ Comparison compare(const Evaluation& first, const Evaluation& second) {
 template <class = void>
 Comparison compare(const Predictions& first, const Predictions& second) {
   const bool same =
-      first.samples == second.samples &&
+      first.size() == second.size() && first.samples == second.samples &&
       std::equal(first.labels.data(), first.labels.data() + first.size(), second.labels.data());
   if (!same) {
     throw StateError(Message("compare", "the two models were not tested on the same samples")

@@ -87,6 +87,8 @@ std::string describe_plateau(const History& history) {
     return text;
   }
   const double before = history[history.size() - 2].loss;
+  if (!std::isfinite(before) || !std::isfinite(history.back().loss)) return "";
+  if (before <= 0) return "the training loss is zero";
   const double fall = 100 * (before - history.back().loss) / before;
   if (fall > 0) {
     std::snprintf(text, sizeof text,

@@ -85,6 +85,7 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
     result.epoch = epoch;
     Mean loss, accuracy;
     const auto first_batch = epoch == options.first_epoch ? options.first_batch : 0;
+    if (first_batch > 0 && first_batch == loader.batches()) continue;  // it had ended
     progress.begin(epoch, first_batch);
     if (options.watch) options.watch->restart();
     for (const auto& batch : loader.epoch(epoch, first_batch)) {

@@ -71,7 +71,8 @@ class LrSweep {
     sum_ = options_.smoothing * sum_ + (1 - options_.smoothing) * loss;
     weight_ = options_.smoothing * weight_ + (1 - options_.smoothing);
     const double smoothed = sum_ / weight_;
-    ended_ = !std::isfinite(loss) || (step() > 0 && smoothed > options_.diverged * lowest_);
+    const double too_high = lowest_ + (options_.diverged - 1) * std::abs(lowest_);
+    ended_ = !std::isfinite(loss) || (step() > 0 && smoothed > too_high);
     if (std::isfinite(loss)) curve_.points.push_back({lr(), loss, smoothed});
     lowest_ = std::min(lowest_, smoothed);
     return !ended_;
