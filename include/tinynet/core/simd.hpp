@@ -124,7 +124,8 @@ template <class X, class Arch> xsimd::batch<X, Arch> select(const xsimd::batch_b
 namespace detail {
 /// 1/2 + x R(x^2) as far as 5.54, where it is 1 to half a unit; R is the quotient of two polynomials of
 /// degree 5, found by Remez's algorithm and rounded so that all errors stay below 1.7e-7, with and
-/// without fma. Beyond, x R exceeds 1/2 and is cut. xsimd's erf evaluates two polynomials and an exp.
+/// without fma. Beyond, x R exceeds 1/2 and is cut. By xsimd's erf, two polynomials and an exp, gelu
+/// took twice as long.
 inline batch<float> normal_cdf(const batch<float>& x) {
   using V = batch<float>;
   const V u = xsimd::min(V(x * x), V(30.7328f));
