@@ -1,5 +1,9 @@
 #include "onednn_convolution.hpp"
 
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
 #include <dnnl.hpp>
 #include <functional>
 #include <memory>
@@ -8,10 +12,10 @@
 namespace tinynet::onednn {
 namespace {
 
-using dnnl::memory;
 using dnnl::convolution_backward_data;
 using dnnl::convolution_backward_weights;
 using dnnl::convolution_forward;
+using dnnl::memory;
 using Arguments = std::unordered_map<int, memory>;
 
 struct Shapes {
@@ -37,7 +41,8 @@ struct Shapes {
 memory filled(const memory::desc& desc, const dnnl::engine& engine) {
   memory m(desc, engine);
   auto* bytes = static_cast<unsigned char*>(m.get_data_handle());
-  for (std::size_t i = 0; i < desc.get_size(); ++i) bytes[i] = static_cast<unsigned char>(60 + i % 3);
+  for (std::size_t i = 0; i < desc.get_size(); ++i)
+    bytes[i] = static_cast<unsigned char>(60 + i % 3);
   return m;
 }
 
@@ -50,6 +55,12 @@ std::function<void()> call(const dnnl::primitive& primitive, dnnl::stream stream
 }
 
 }  // namespace
+
+void set_num_threads([[maybe_unused]] int threads) {
+#if defined(_OPENMP)
+  omp_set_num_threads(threads);  // Debian's oneDNN asks OpenMP
+#endif
+}
 
 Convolution convolution(const Geometry& g, Precision precision) {
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);

@@ -10,8 +10,8 @@ namespace tinynet::onednn {
 enum class Precision { float32, bfloat16 };
 
 struct Geometry {
-  std::int64_t n, h, w, ic;   // input
-  std::int64_t oh, ow, oc;    // output
+  std::int64_t n, h, w, ic;  // input
+  std::int64_t oh, ow, oc;   // output
   std::int64_t kh, kw, stride, padding, dilation, groups;
 };
 
@@ -21,6 +21,9 @@ struct Geometry {
 struct Convolution {
   std::function<void()> forward, backward_input, backward_weight;
 };
+
+/// How many threads oneDNN may use from here on.
+void set_num_threads(int threads);
 
 Convolution convolution(const Geometry& g, Precision precision);
 

@@ -30,16 +30,23 @@ namespace {
 struct Layer {
   std::string name;
   kernels::Conv2dGeometry g;
-  int in_v7 = 0;           // how often V7 has it
-  bool first = false;      // nobody asks for its input gradient
+  int in_v7 = 0;       // how often V7 has it
+  bool first = false;  // nobody asks for its input gradient
   bool depthwise = false;
 };
 
 Layer layer(const std::string& name, std::int64_t n, std::int64_t size, std::int64_t ic,
             std::int64_t oc, std::int64_t kernel, std::int64_t stride, int in_v7 = 0,
             bool first = false, bool depthwise = false) {
-  kernels::Conv2dGeometry g{.n = n, .h = size, .w = size, .ic = ic, .oc = oc, .kh = kernel,
-                            .kw = kernel, .stride = stride, .padding = kernel / 2,
+  kernels::Conv2dGeometry g{.n = n,
+                            .h = size,
+                            .w = size,
+                            .ic = ic,
+                            .oc = oc,
+                            .kh = kernel,
+                            .kw = kernel,
+                            .stride = stride,
+                            .padding = kernel / 2,
                             .groups = depthwise ? ic : 1};
   g.oh = kernels::window_output(g.h, g.kh, g.stride, g.padding, g.dilation);
   g.ow = kernels::window_output(g.w, g.kw, g.stride, g.padding, g.dilation);
@@ -105,9 +112,7 @@ onednn::Convolution ours(const Layer& layer) {
   };
   const auto forward_weights = pack(forward), input_weights = pack(input);
   return {[=, &forward] { forward.run(all(y), x.span(), forward_weights.data(), {}, g); },
-          [=, &input] {
-            input.run(all(dx), Store::overwrite, dy.span(), input_weights.data(), g);
-          },
+          [=, &input] { input.run(all(dx), Store::overwrite, dy.span(), input_weights.data(), g); },
           [=] {
             kernels::conv2d_backward_weight<T>(g).run(all(dw), Store::overwrite, dy.span(),
                                                       x.span(), {}, g);
@@ -135,9 +140,7 @@ struct Times {
 Times compare(const std::function<void()>& mine, const std::function<void()>& other) {
   seconds(mine, 1);
   seconds(other, 1);
-  const auto calls = [](double once) {
-    return std::clamp(static_cast<int>(3e-3 / once), 1, 100);
-  };
+  const auto calls = [](double once) { return std::clamp(static_cast<int>(3e-3 / once), 1, 100); };
   const int mine_calls = calls(seconds(mine, 2)), other_calls = calls(seconds(other, 2));
   std::vector<double> first, second;
   for (int pair = 0; pair < 9; ++pair) {
@@ -166,8 +169,10 @@ Options parse(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; i += 2) {
     if (!std::strcmp(argv[i], "--precision")) options.precision = argv[i + 1];
     else if (!std::strcmp(argv[i], "--against")) options.against = argv[i + 1];
-    else if (!std::strcmp(argv[i], "--threads")) set_num_threads(std::atoi(argv[i + 1]));
-    else if (!std::strcmp(argv[i], "--layers")) options.layers = argv[i + 1];
+    else if (!std::strcmp(argv[i], "--threads")) {
+      set_num_threads(std::atoi(argv[i + 1]));
+      onednn::set_num_threads(num_threads());
+    } else if (!std::strcmp(argv[i], "--layers")) options.layers = argv[i + 1];
     else argc = 0;
   }
   const bool half = options.precision == "fp16";
@@ -203,8 +208,8 @@ int main(int argc, char** argv) {
   const auto options = parse(argc, argv);
   const bool half = options.precision == "fp16", brain = options.precision == "bf16";
   const auto& peaks = benchmarks::peaks();
-  const double peak = brain && peaks.bfloat16_operations > 0 ? peaks.bfloat16_operations
-                                                             : peaks.float_operations;
+  const double peak =
+      brain && peaks.bfloat16_operations > 0 ? peaks.bfloat16_operations : peaks.float_operations;
   std::printf("%s\npeak %.2f TFLOP/s, copy %.1f GB/s\n\n", cpu_report().c_str(), peak * 1e-12,
               peaks.copy_bytes * 1e-9);
   std::printf("%-24s %-7s %9s %13s %7s %9s %7s\n", options.precision.c_str(), "pass", "ours ms",
@@ -214,16 +219,13 @@ int main(int argc, char** argv) {
   int count = 0;
   for (const auto& each : layers()) {
     if (each.name.find(options.layers) == std::string::npos) continue;
-    const auto mine = brain  ? ours<bfloat16>(each)
-                      : half ? ours<float16>(each)
-                             : ours<float>(each);
+    const auto mine = brain ? ours<bfloat16>(each) : half ? ours<float16>(each) : ours<float>(each);
     const auto other = compared(options, each, mine);
     const auto pass = [&](const char* name, const auto& f, const auto& g, bool weight) {
       const auto t = compare(f, g);
       const double rate = 2 * static_cast<double>(each.g.macs()) / t.ours;
       std::printf("%-24s %-7s %9.3f %13.3f %7.2f %9.3f %7.1f\n", each.name.c_str(), name,
-                  t.ours * 1e3, t.theirs * 1e3, t.theirs / t.ours, rate * 1e-12,
-                  100 * rate / peak);
+                  t.ours * 1e3, t.theirs * 1e3, t.theirs / t.ours, rate * 1e-12, 100 * rate / peak);
       std::fflush(stdout);
       total_ours += each.in_v7 * t.ours;
       total_theirs += each.in_v7 * t.theirs;
