@@ -33,6 +33,9 @@ ROWS = {
     "resnet14": ("ResNet-14", 94.1, "measured"),
     "resnet14_like": ("ResNet-14-like", 93.5, "measured"),
     "resnet18": ("ResNet-18", 94.08, "measured"),
+    "precision-float": ("ResNet-14-like, 3 epochs, float", 0, ""),
+    "precision-bfloat16": ("the same in bfloat16", 0, ""),
+    "precision-float16": ("the same in float16, with loss scaling", 0, ""),
     "ablation": ("ResNet-14-like with gates, RandAugment, averaged weights, bf16", 0, ""),
     "ablation-float": ("the same in fp32", 0, ""),
     "ablation-no-gates": ("without gates", 0, ""),
@@ -91,6 +94,16 @@ def mean(runs, key, scale=1.0):
     return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
 
 
+def worst_class(runs):
+    """The class with the lowest accuracy, in the mean over runs."""
+    classes = [run["class_accuracy"] for run in runs if "class_accuracy" in run]
+    if not classes:
+        return ""
+    accuracy = {name: statistics.mean(run[name] for run in classes) for name in classes[0]}
+    worst = min(accuracy, key=accuracy.get)
+    return f"{worst} {100 * accuracy[worst]:.1f}"
+
+
 def row(name, runs):
     first = runs[0]
     for key in SAME:
@@ -102,13 +115,12 @@ def row(name, runs):
     memory = max(run.get("peak_resident_bytes", run["peak_memory_bytes"]) for run in runs)
     interval = f"{100 * first['test_accuracy_low']:.2f} to {100 * first['test_accuracy_high']:.2f}"
     command = first["command"].removeprefix("./")
-    latency = f"{first['latency_ms']['p50']:.2f}" if "latency_ms" in first else ""
+    latency = f"{statistics.mean(run['latency_ms']['p50'] for run in runs):.2f}" if "latency_ms" in first else ""
+    loss = statistics.mean(run["test_loss"] for run in runs)
     macs = f"{first['macs'] / 1e6:.1f}" if "macs" in first else ""
-    worst = first.get("worst_class")
-    worst = f"{worst['name']} {100 * worst['accuracy']:.1f}" if worst else ""
     return (f"| {title} | `{command}` | {first['parameters']:,} | {macs} | {len(runs)} | "
             f"{mean(runs, 'test_accuracy', 100)} | {interval if len(runs) == 1 else ''} | "
-            f"{mean(runs, 'train_accuracy', 100)} | {first['test_loss']:.3f} | {worst} | "
+            f"{mean(runs, 'train_accuracy', 100)} | {loss:.3f} | {worst_class(runs)} | "
             f"{mean(runs, 'test_accuracy_tta', 100)} | {compared} | {first['epochs']} | "
             f"{seconds:.0f} | {latency} | {memory / 1e6:.0f} | {first['cpu'].strip()} | {first['git_revision']} |")
 
@@ -129,7 +141,7 @@ def main():
         "Finished runs, made into this table by `scripts/results.py` from `docs/results/*.json`. Accuracy is that of the",
         "last epoch on the 10,000 test images, in percent: mean and standard deviation over seeds, or one run with its 95 %",
         "interval; beside it that of training images as they are, not augmented. Loss is the mean cross-entropy of the test",
-        "images. Nothing was chosen by the test images. Seconds are those of training alone, on cores that other programs may",
+        "images, over seeds as worst class, seconds and latency are. Nothing was chosen by the test images. Seconds are those of training alone, on cores that other programs may",
         "have shared; latency is the median for one image; memory is the most that the process had resident, in 10^6 bytes.",
         "",
         "| network | command | parameters | MACs, 10^6 | seeds | accuracy | interval | of training images | loss | worst class | with test-time views | compared with | epochs | seconds | latency, ms | memory | CPU | revision |",
