@@ -128,6 +128,7 @@ TEST_CASE("a plateau is where the loss no longer falls") {
         "the training loss rose by 50.0 % in the last epoch: no plateau");
   CHECK(train::describe_plateau(history({1})).empty());
   CHECK(train::describe_plateau(history({1, NAN})).empty());
+  CHECK(train::describe_plateau(history({0, 1})).empty());
   CHECK(train::describe_plateau(history({0, 0})) == "the training loss is zero");
 }
 

@@ -336,6 +336,14 @@ TEST_CASE("fashion_mnist finds its files, or says what it looked for and where")
         "[fashion_mnist] no such folder\n  folder  /no/such\n  looked  train-images-idx3-ubyte and "
         "train-images-idx3-ubyte.gz" +
             hint);
+  const Folder digits("digits");  // another set in files of these names
+  digits.write("train-images-idx3-ubyte", idx({1, 8, 8}, Bytes(64)));
+  digits.write("train-labels-idx1-ubyte", idx({1}, {1}));
+  CHECK(error_of<DataError>([&] { data::fashion_mnist(digits.path, data::Split::train); }) ==
+        "[fashion_mnist] images of another size\n  file    " +
+            (digits.path / "train-images-idx3-ubyte").string() +
+            "\n  expected  [28, 28, 1]\n  came    [8, 8, 1]"
+            "\n  hint: read other data sets in IDX files by read_idx_dataset");
 #ifdef TINYNET_ZLIB
   folder.write("t10k-images-idx3-ubyte.gz", gzip(idx({1, 28, 28}, Bytes(28 * 28))));
   folder.write("t10k-labels-idx1-ubyte.gz", gzip(idx({1}, {5})));

@@ -211,6 +211,9 @@ TEST_CASE("a folder of classes becomes a data set, in the order of names") {
                                folder.path / "a_first/link");
   CHECK(data::image_folder(folder.path).size() == 4);
   fs::remove(folder.path / "a_first/link");
+  fs::create_directory_symlink(fs::absolute(folder.path), folder.path / "a_first/up");
+  CHECK(data::image_folder(folder.path).size() == 3);
+  fs::remove(folder.path / "a_first/up");
   const auto dataset = data::image_folder(folder.path);
   CHECK(dataset.classes() == std::vector<std::string>{"a_first", "b_second"});
   CHECK(dataset.name() == folder.path.string());

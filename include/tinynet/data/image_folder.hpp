@@ -22,6 +22,15 @@ struct ImageFolderOptions {
 
 namespace detail {
 
+/// Whether a link leads to a folder that it lies in, and following it would never end.
+template <class = void>
+bool leads_up(const std::filesystem::path& link) {
+  std::error_code none;
+  const auto to = std::filesystem::canonical(link, none);
+  const auto in = std::filesystem::canonical(link.parent_path(), none);
+  return std::mismatch(to.begin(), to.end(), in.begin(), in.end()).first == to.end();
+}
+
 /// The entries of a folder that `wanted` accepts, sorted; hidden ones, and what lies in hidden folders,
 /// are nobody's images.
 template <class Iterator, class F>
@@ -32,7 +41,8 @@ std::vector<std::filesystem::path> sorted_entries(const std::filesystem::path& f
   for (Iterator at(folder, links, error), end; !error && at != end; at.increment(error)) {
     const bool hidden = at->path().filename().string().front() == '.';
     if constexpr (requires { at.disable_recursion_pending(); }) {
-      if (hidden) at.disable_recursion_pending();
+      std::error_code none;
+      if (hidden || (at->is_symlink(none) && leads_up(at->path()))) at.disable_recursion_pending();
     }
     if (!hidden && wanted(*at)) found.push_back(at->path());
   }

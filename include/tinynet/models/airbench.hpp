@@ -6,8 +6,8 @@
 #include <tinynet/models/whitening.hpp>
 #include <tinynet/models/widths.hpp>
 #include <tinynet/nn/conv_norm_act.hpp>
+#include <tinynet/nn/layer.hpp>
 #include <tinynet/nn/linear.hpp>
-#include <tinynet/nn/sequential.hpp>
 #include <tinynet/nn/squeeze_excite.hpp>
 #include <tinynet/ops/cast.hpp>
 #include <tinynet/ops/pool2d.hpp>

@@ -60,7 +60,7 @@ Variable<T> conv_norm_act(Conv& conv, BatchNorm2d<T>& bn,
 
 /// activation(gate * bn(conv(x)) + residual) with gates [n, c] from the channel means of bn(conv(x)):
 /// `gate(means, ctx)`, called once. Squeeze-and-excite, and whatever drops samples or channels. With
-/// Context::fuse off or `bn` folded away, the ops one by one.
+/// Context::fuse off, the ops one by one.
 template <Scalar T, class Conv, class Gate, class Formula>
 Variable<T> conv_norm_gate_act(Conv& conv, BatchNorm2d<T>& bn, const Gate& gate,
                                const std::type_identity_t<Variable<T>>& x,

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <numbers>
-
 #include <tinynet/core/simd.hpp>
 #include <tinynet/ops/elementwise.hpp>
 

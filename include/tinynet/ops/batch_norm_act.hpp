@@ -217,7 +217,8 @@ Variable<T> batch_norm_act(Variable<T> x,                                      /
 }
 
 /// activation(gate * x + residual) in one pass, for inference where normalisations are folded away: over
-/// x where nobody else holds it. No gradient passes.
+/// x where nobody else holds it. At least one of gate and residual is there. Throws StateError where a
+/// tape is running: no gradient would pass.
 template <Scalar T>
 Variable<T> gate_add_act(
     Variable<T> x,                                           // [n, ..., c]
@@ -225,6 +226,11 @@ Variable<T> gate_add_act(
     const std::type_identity_t<Variable<T>>& residual,       // as x, or empty
     FusedActivation<std::type_identity_t<T>> activation, Context& ctx) {
   using P = param_t<T>;
+  if (ctx.tape) {
+    throw StateError(Message("gate_add_act", "this op has no gradient")
+                         .fact("in", ctx.path)
+                         .hint("with a tape call scale_channels, add and the activation"));
+  }
   const bool add = !residual.value().empty(), gated = !gate.value().empty();
   const std::int64_t n = gated ? x.shape()[0] : 1, c = x.shape()[-1];
   if (add) require_same_shape("gate_add_act", x.shape(), residual.shape(), ctx.path);
@@ -235,8 +241,11 @@ Variable<T> gate_add_act(
   kernels::norm_act_forward<T>({y.data(), x.value().data(), add ? residual.value().data() : nullptr,
                                 scale.data(), shift.data()},
                                activation, {n, y.size() / (n * c), c});
-  const char* name = gated ? "gate+add+activation" : "add+activation";
-  return record(ctx, {name}, y, inputs(x, gate, residual), [](auto&, auto, auto, auto) {});
+  if (ctx.observer) {
+    const Op op{activation.name(gated, add) + sizeof "batch_norm"};  // what follows "batch_norm+"
+    tinynet::detail::observe(ctx, op, y, inputs(x, gate, residual));
+  }
+  return y;
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::ops

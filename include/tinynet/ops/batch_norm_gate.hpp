@@ -27,10 +27,12 @@ struct PooledNorm {
   std::shared_ptr<Shared> shared;
 };
 
+namespace detail {
 [[noreturn, gnu::cold]] inline void throw_gated_twice() {
   throw StateError(Message("gate_act", "a normalised image was gated twice")
                        .hint("each gate_act needs a batch_norm_pool of its own"));
 }
+}  // namespace detail
 
 /// The first half: statistics, and the mean over pixels of batch_norm(x), one read of x. The mean of
 /// a normalised image is the normalised mean.
@@ -101,7 +103,7 @@ Variable<T> gate_act(const PooledNorm<T>& pooled,
                                                                        auto dgate, auto dresidual) {
         const auto& of = shared->norm;
         auto& left = shared->gradient;
-        if (!shared->ds.empty()) throw_gated_twice();
+        if (!shared->ds.empty()) detail::throw_gated_twice();
         Tensor<T> arrived;  // dy where others read it too
         if (!dy.unique()) arrived = std::exchange(dy, Tensor<T>(dy.shape()));
         left.sums = Tensor<double>({g.n, 2, g.c});

@@ -70,7 +70,7 @@ std::optional<std::size_t> plateau(const History& history, double relative = 0.0
 ///     "the training loss has stayed between 0.3112 and 0.3301 since epoch 15: a plateau"
 ///     "the training loss was still falling, by 6.1 % in the last epoch: no plateau"
 ///
-/// Empty for fewer than two epochs.
+/// Empty for fewer than two epochs, and for losses that are not finite or not positive.
 template <class = void>
 std::string describe_plateau(const History& history) {
   if (history.size() < 2) return "";
@@ -88,7 +88,8 @@ std::string describe_plateau(const History& history) {
   }
   const double before = history[history.size() - 2].loss;
   if (!std::isfinite(before) || !std::isfinite(history.back().loss)) return "";
-  if (before <= 0) return "the training loss is zero";
+  if (before == 0 && history.back().loss == 0) return "the training loss is zero";
+  if (before <= 0) return "";  // no share of it says anything
   const double fall = 100 * (before - history.back().loss) / before;
   if (fall > 0) {
     std::snprintf(text, sizeof text,

@@ -31,7 +31,7 @@ template <Scalar T>
 struct FitOptions {
   std::int64_t epochs = 10;
   std::int64_t first_epoch = 0;  // where a run goes on: what Checkpoint::load returned
-  std::int64_t first_batch = 0;  // of that epoch
+  std::int64_t first_batch = 0;  // of that epoch; behind its last one, fit begins with the next
   std::optional<optim::Schedule> schedule = {};  // of the step; none: the optimizer's own lr
   ops::CrossEntropyOptions loss = {};
   const data::Loader<T>* validation = nullptr;
