@@ -47,7 +47,7 @@ int train_members(const Program& program, const examples::FashionMnist& options,
     finished.push_back({member.out});
   }
   if (members > 1) {
-    examples::print_table(program.out, finished);
+    examples::summarize(program.out, finished);
     std::printf("ensemble of %lld: %s\n", static_cast<long long>(members),
                 to_string(train::evaluate(ensemble.predictions())).c_str());
     examples::write_ensemble(program.out, finished, ensemble.predictions());

@@ -50,10 +50,13 @@ int run(const Program& program, F f) {
     for (const auto& one : parts) {
       if (!one.out.empty()) prepare_output(one.out);
       if (parts.size() > 1) std::printf("%s\n", one.out.c_str());
-      reset_memory_peak();
-      const int status = one.precision == "bfloat16"  ? f.template operator()<bfloat16>(one)
-                         : one.precision == "float16" ? f.template operator()<float16>(one)
-                                                      : f.template operator()<float>(one);
+      const auto run_in = [&]<class T>() {
+        train::note_slow_precision<T>();
+        return f.template operator()<T>(one);
+      };
+      const int status = one.precision == "bfloat16"  ? run_in.template operator()<bfloat16>()
+                         : one.precision == "float16" ? run_in.template operator()<float16>()
+                                                      : run_in.template operator()<float>();
       if (status != 0) return status;
       rows.push_back({one.out});
     }

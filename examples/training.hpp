@@ -65,7 +65,6 @@ Trained train_and_test(const Program& program, Model& model,
       .batch_size = 500, .shuffle = false, .normalize = loading.normalize};
   const data::Loader<T> tests(recipe.test_set, in_order), judges(held_out, in_order);
 
-  train::note_slow_precision<T>();
   const auto total_steps = program.epochs * batches.batches();
   const auto schedule =
       recipe.schedule ? recipe.schedule(total_steps) : optim::constant(optimizer.lr().value());
@@ -159,7 +158,10 @@ Trained train_and_test(const Program& program, Model& model,
       }
       result.validation = train::evaluate(model, judges);
       stop |= best->update(result.validation->accuracy, model);
-      if (best->improved()) plain = raw, replacing = result.validation;
+      if (best->improved()) {
+        plain = raw, replacing = result.validation;
+        nn::save(model, program.file("model.safetensors"));
+      }
     }
     std::vector<train::Metric> seen{{"loss", result.loss}, {"acc", result.accuracy}};
     if (result.validation) seen.push_back({"val_acc", result.validation->accuracy});
@@ -203,8 +205,10 @@ Trained train_and_test(const Program& program, Model& model,
   outcome.latency = served_latency<T>(model, {1, image[0], image[1], image[2]});
   show_profile(program, *profile);
   write_results(program, model, batches, tests, outcome);
-  // A run that Ctrl-C met in its last steps is whole; those that would follow it are not begun.
-  return {interrupt.requested() ? train::Interrupt::exit_status : 0, predictions};
+  // A run that Ctrl-C met behind its last step is whole; those that would follow it are not begun.
+  if (!program.part || !interrupt.requested()) return {0, predictions};
+  std::printf("stopped after this run; --resume goes on with the next\n");
+  return {train::Interrupt::exit_status, predictions};
 }
 
 }  // namespace tinynet::examples

@@ -40,10 +40,13 @@ once() {
   done
   printf '%s %s: ok\n' "$program" "$*"
 }
+# A folder of somebody else's beside those of the runs.
+mkdir "$work/other" && echo '[]' > "$work/other/result.json" && echo '{"total": 5}' > "$work/other/summary.json"
 once quickstart quickstart
 once v5 fashion_mnist_v7 --network v5 --ema 0.9 --tta --cut-mix --rand-augment --clip 1
 once seair fashion_mnist_v7 --network seair_small --precision bfloat16
 once budget fashion_mnist_budget --network toy --precision bfloat16 --select validation
+once compact fashion_mnist_budget --network seair_compact --precision bfloat16
 once half fashion_mnist_budget --network toy --precision float16
 once classes fashion_mnist_per_class --augment --schedule cosine
 once growing fashion_mnist_growing_batch train --n 3 --k 7
@@ -53,6 +56,7 @@ once growing fashion_mnist_growing_batch train --n 3 --k 7
   > "$work/log" 2>&1 || { cat "$work/log"; fail "an ensemble ended with an error"; }
 grep -q 'ensemble of 3: ' "$work/log" || { cat "$work/log"; fail "no line of the ensemble"; }
 grep -q '"ensemble": 3' "$work/three/result.json" || fail "the ensemble left no result"
+[ "$(grep -c '"worst_class"' "$work/three/summary.json")" = 3 ] || fail "the members left no summary"
 "$programs/fashion_mnist_growing_batch" train --grid --data "$work/data" --out "$work/seven" --limit-train 10 \
   > "$work/log" 2>&1 || { cat "$work/log"; fail "the seven runs ended with an error"; }
 [ "$(grep -c '"compared_with"' "$work/seven/summary.json")" = 7 ] || fail "seven runs expected"
@@ -109,7 +113,6 @@ growing() {
 }
 growing test --model_path "$work/growing" || { cat "$work/log"; fail "a model was not tested"; }
 grep -q '2/2 .*loss .*acc' "$work/log" || { cat "$work/log"; fail "no line of the test"; }
-mkdir "$work/other" && echo '[]' > "$work/other/result.json" && echo '{"total": 5}' > "$work/other/summary.json"
 cp -r "$work/growing" "$work/gr"$'\xf6'"sse"  # a name that is not UTF-8
 growing train --model-path "$work/gr"$'\xf6'"sse" --epochs 1 --out "$work/more" ||
   { cat "$work/log"; fail "a model was not trained further"; }
@@ -131,4 +134,15 @@ kill -INT $running
 status=0
 wait $running || status=$?
 [ $status = 130 ] || { tail -n 3 "$work/log"; fail "an interrupted run ended with $status, not 130"; }
+epoch=$(grep -o 'stopped in epoch [0-9]*' "$work/log" | grep -o '[0-9]*')
+"$programs/fashion_mnist_v7" --data "$work/data" --out "$work/stop" --network v5 --batch-size 10 \
+  --epochs $((epoch + 1)) --resume > "$work/log" 2>&1 || { cat "$work/log"; fail "what was interrupted did not go on"; }
+[ "$(wc -l < "$work/stop/history.csv")" = $((epoch + 2)) ] || fail "$((epoch + 1)) epochs expected"
+"$programs/quickstart" --data "$work/data" --out "$work/quick" --batch-size 10 --epochs 1000 > "$work/log" 2>&1 &
+running=$!
+for _ in $(seq 300); do [ -s "$work/quick/checkpoint.safetensors" ] && break; sleep 0.1; done
+kill -INT $running
+status=0
+wait $running || status=$?
+[ $status = 130 ] || { tail -n 3 "$work/log"; fail "an interrupted quickstart ended with $status, not 130"; }
 printf 'Ctrl-C: ok\n'
