@@ -112,31 +112,24 @@ void append(std::vector<double>& to, const auto& tensor) {
   to.insert(to.end(), tensor.span().begin(), tensor.span().end());
 }
 
-/// Rounded to bfloat16: images and weights are the same numbers in all precisions.
-template <class T, class From>
-Tensor<T> rounded(const Tensor<From>& from) {
-  Tensor<T> to(from.shape());
-  for (std::int64_t i = 0; i < to.size(); ++i) {
-    to.data()[i] = static_cast<T>(static_cast<float>(bfloat16(static_cast<float>(from.data()[i]))));
-  }
-  return to;
-}
-
 /// Logits, gradients and running statistics after one pass on one batch.
 template <class T, template <class> class Model>
 std::vector<double> pass(Context ctx) {
   Model<T> model;
   nn::initialize(model, 3);
   const nn::Members members(model);
-  members.for_parameters(
-      []<class P>(const auto&, Parameter<P>& p) { p.set(rounded<P>(p.value())); });
   Tape tape;
   ctx.tape = &tape;
   ctx.key = random::Key{4};
   Tensor<std::int32_t> labels({12});
   for (std::int32_t i = 0; i < 12; ++i) labels(i) = i % 10;
-  const auto images = Tensor<float>::normal({12, 12, 12, 3}, random::Key{5}, 0.3f);
-  const auto x = Variable<T>::leaf(rounded<T>(images), tape);
+  // The same images in all precisions: those of bfloat16.
+  const auto rounded = Tensor<bfloat16>::normal({12, 12, 12, 3}, random::Key{5}, 0.3f);
+  Tensor<T> images(rounded.shape());
+  for (std::int64_t i = 0; i < images.size(); ++i) {
+    images.data()[i] = static_cast<T>(static_cast<float>(rounded.data()[i]));
+  }
+  const auto x = Variable<T>::leaf(images, tape);
   const auto logits = model(x, ctx);
   ops::cross_entropy(logits, labels, {}, ctx).backward();
   std::vector<double> all;
@@ -165,7 +158,7 @@ double distance(const std::vector<double>& a, const std::vector<double>& b) {
 template <template <class> class Model>
 constexpr double training_error = 0.05;
 template <>
-constexpr double training_error<Pooled> = 0.15;
+constexpr double training_error<Pooled> = 0.1;
 
 template <template <class> class Model>
 void check_model(Context ctx) {
