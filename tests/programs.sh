@@ -126,23 +126,21 @@ printf 'fashion_mnist_growing_batch test, and train from a model: ok\n'
 grep -q 'batch-size: file 30, now 20' "$work/log" || { cat "$work/log"; fail "no word of batch-size"; }
 
 # Ctrl-C: the step ends, the exit status says so, and --resume goes on.
-"$programs/fashion_mnist_v7" --data "$work/data" --out "$work/stop" --network v5 --batch-size 10 \
-  --epochs 1000 > "$work/log" 2>&1 &
-running=$!
-for _ in $(seq 300); do [ -s "$work/stop/checkpoint.safetensors" ] && break; sleep 0.1; done
-kill -INT $running
-status=0
-wait $running || status=$?
-[ $status = 130 ] || { tail -n 3 "$work/log"; fail "an interrupted run ended with $status, not 130"; }
+# interrupt FOLDER PROGRAM OPTION...: after an epoch or more
+interrupt() {
+  local out=$work/$1 program=$2 running status=0
+  shift 2
+  "$programs/$program" --data "$work/data" --out "$out" --batch-size 10 --epochs 1000 "$@" > "$work/log" 2>&1 &
+  running=$!
+  for _ in $(seq 300); do [ -s "$out/checkpoint.safetensors" ] && break; sleep 0.1; done
+  kill -INT $running
+  wait $running || status=$?
+  [ $status = 130 ] || { tail -n 3 "$work/log"; fail "$program, interrupted, ended with $status, not 130"; }
+}
+interrupt quick quickstart
+interrupt stop fashion_mnist_v7 --network v5
 epoch=$(grep -o 'stopped in epoch [0-9]*' "$work/log" | grep -o '[0-9]*')
 "$programs/fashion_mnist_v7" --data "$work/data" --out "$work/stop" --network v5 --batch-size 10 \
   --epochs $((epoch + 1)) --resume > "$work/log" 2>&1 || { cat "$work/log"; fail "what was interrupted did not go on"; }
 [ "$(wc -l < "$work/stop/history.csv")" = $((epoch + 2)) ] || fail "$((epoch + 1)) epochs expected"
-"$programs/quickstart" --data "$work/data" --out "$work/quick" --batch-size 10 --epochs 1000 > "$work/log" 2>&1 &
-running=$!
-for _ in $(seq 300); do [ -s "$work/quick/checkpoint.safetensors" ] && break; sleep 0.1; done
-kill -INT $running
-status=0
-wait $running || status=$?
-[ $status = 130 ] || { tail -n 3 "$work/log"; fail "an interrupted quickstart ended with $status, not 130"; }
 printf 'Ctrl-C: ok\n'
