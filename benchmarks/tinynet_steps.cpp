@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include <tinynet/float_tiles.hpp>
 #include <tinynet/models.hpp>
 #include <tinynet/nn/fold.hpp>
 #include <tinynet/nn/freeze.hpp>

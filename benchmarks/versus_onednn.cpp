@@ -2,6 +2,7 @@
 // distinct layer of V7 (a ResNet of blocks 2-3-3-2 and widths 64 to 512, one channel, 28 x 28, batch
 // 256) and those of the depthwise net (batch 128), forward, input gradient, weight gradient. Packing
 // of weights is outside on both sides; copies, conversions and plain fp32 weight gradients inside.
+// "floor": products over the measured peak of their precision, or bytes over the rate of copying.
 // Run: ./versus_onednn [--precision fp32|bf16|fp16] [--against onednn|fp32|one-thread]
 //                      [--threads N] [--layers TEXT]
 // ONEDNN_MAX_CPU_ISA=AVX2 holds oneDNN to AVX2, TINYNET_KERNELS=simd us to vectors. fp16 is compared
@@ -119,6 +120,31 @@ onednn::Convolution ours(const Layer& layer) {
           }};
 }
 
+/// Pairs of an output and a tap along one axis that meet the image, not its padding.
+std::int64_t taps_inside(std::int64_t size, std::int64_t outputs, std::int64_t kernel,
+                         const kernels::Conv2dGeometry& g) {
+  std::int64_t count = 0;
+  for (std::int64_t out = 0; out < outputs; ++out) {
+    for (std::int64_t tap = 0; tap < kernel; ++tap) {
+      const auto in = out * g.stride - g.padding + tap * g.dilation;
+      count += in >= 0 && in < size;
+    }
+  }
+  return count;
+}
+
+/// Seconds that no pass of a layer can do without: its products over the peak, its operands over the
+/// rate of copying.
+double floor_seconds(const kernels::Conv2dGeometry& g, std::int64_t bytes, double peak) {
+  const auto taps = taps_inside(g.h, g.oh, g.kh, g) * taps_inside(g.w, g.ow, g.kw, g);
+  const auto read = std::min(g.h, g.oh * g.kh) * std::min(g.w, g.ow * g.kw);  // pixels of x
+  const auto weights = g.oc * (g.ic / g.groups);
+  const auto images = g.n * (read * g.ic + g.oh * g.ow * g.oc);
+  return std::max(2 * static_cast<double>(g.n * weights * taps) / peak,
+                  static_cast<double>(images * bytes + 4 * g.kh * g.kw * weights) /
+                      benchmarks::peaks().copy_bytes);
+}
+
 double seconds(const std::function<void()>& f, int calls) {
   using clock = std::chrono::steady_clock;
   const auto start = clock::now();
@@ -208,12 +234,13 @@ int main(int argc, char** argv) {
   const auto options = parse(argc, argv);
   const bool half = options.precision == "fp16", brain = options.precision == "bf16";
   const auto& peaks = benchmarks::peaks();
-  const double peak =
-      brain && peaks.bfloat16_operations > 0 ? peaks.bfloat16_operations : peaks.float_operations;
+  // Of tiles float16 takes three products for one, float six (conv2d/tile_pieces.hpp).
+  const double pieces = peaks.bfloat16_operations / (half ? 3 : 6);
+  const double peak = brain ? peaks.half_operations() : std::max(peaks.float_operations, pieces);
   std::printf("%s\npeak %.2f TFLOP/s, copy %.1f GB/s\n\n", cpu_report().c_str(), peak * 1e-12,
               peaks.copy_bytes * 1e-9);
-  std::printf("%-24s %-7s %9s %13s %7s %9s %7s\n", options.precision.c_str(), "pass", "ours ms",
-              (options.against + " ms").c_str(), "ratio", "TFLOP/s", "% peak");
+  std::printf("%-24s %-7s %9s %13s %7s %9s %9s %7s\n", options.precision.c_str(), "pass", "ours ms",
+              (options.against + " ms").c_str(), "ratio", "floor ms", "TFLOP/s", "% peak");
   double total_ours = 0, total_theirs = 0, weight_ours = 0, weight_theirs = 0, log_sum = 0;
   double small_ours = 0, small_theirs = 0;
   int count = 0;
@@ -223,9 +250,11 @@ int main(int argc, char** argv) {
     const auto other = compared(options, each, mine);
     const auto pass = [&](const char* name, const auto& f, const auto& g, bool weight) {
       const auto t = compare(f, g);
+      const double least = floor_seconds(each.g, options.precision == "fp32" ? 4 : 2, peak);
       const double rate = 2 * static_cast<double>(each.g.macs()) / t.ours;
-      std::printf("%-24s %-7s %9.3f %13.3f %7.2f %9.3f %7.1f\n", each.name.c_str(), name,
-                  t.ours * 1e3, t.theirs * 1e3, t.theirs / t.ours, rate * 1e-12, 100 * rate / peak);
+      std::printf("%-24s %-7s %9.3f %13.3f %7.2f %9.3f %9.3f %7.1f\n", each.name.c_str(), name,
+                  t.ours * 1e3, t.theirs * 1e3, t.theirs / t.ours, least * 1e3, rate * 1e-12,
+                  100 * rate / peak);
       std::fflush(stdout);
       total_ours += each.in_v7 * t.ours;
       total_theirs += each.in_v7 * t.theirs;
