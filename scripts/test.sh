@@ -7,4 +7,4 @@ source "$(dirname "$0")/common.sh"
 require "${test_packages[@]}"
 cmake --preset release
 cmake --build build/release -j "$jobs"
-ctest --test-dir build/release --output-on-failure "$@"
+ctest --test-dir build/release --output-on-failure -j 2 "$@"

@@ -245,6 +245,28 @@ TEST_SUITE("memory") {
     for (int i = 0; i < 5; ++i) use();
     CHECK(memory_statistics().system_allocations == allocations);
   }
+
+#ifdef TINYNET_POISON
+  TEST_CASE("AddressSanitizer sees what nobody may touch") {
+    const auto poisoned = [](const void* at) { return __asan_address_is_poisoned(at) != 0; };
+    const Buffer buffer(1000);  // 1024 with what is left over
+    CHECK(!poisoned(buffer.data() + 999));
+    CHECK(poisoned(buffer.data() + 1000));
+    const std::byte* gone = nullptr;
+    {
+      Scratch scratch;
+      const auto first = scratch.take<std::byte>(100), second = scratch.take<std::byte>(100);
+      for (const auto& taken : {first, second}) {
+        CHECK(!poisoned(taken.data() + 163));  // 64 bytes more are lent
+        CHECK(poisoned(taken.data() + 164));
+      }
+      gone = second.data();
+    }
+    CHECK(poisoned(gone));
+    const std::byte* freed = Buffer(5000).data();
+    CHECK(poisoned(freed));
+  }
+#endif
 }
 
 TEST_SUITE("threads") {

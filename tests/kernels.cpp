@@ -306,9 +306,9 @@ TEST_CASE("gemm: nothing to sum") {
   }
 }
 
-TEST_CASE("gemm: 300 random configurations") {
+TEST_CASE("gemm: 500 random configurations") {
   Dice dice{5};
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < 500; ++round) {
     const auto size = [&] { return 1 + dice.below(dice.pick({8, 40, 130})); };
     const GemmCase g{size(),
                      size(),
@@ -569,12 +569,12 @@ TEST_CASE("depthwise: channels around the vector width, odd images") {
                             dice);
 }
 
-TEST_CASE("depthwise: 300 random configurations") {
+TEST_CASE("depthwise: 500 random configurations") {
   Dice dice{10};
-  for (int round = 0; round < 300;) {
+  for (int round = 0; round < 500;) {
     const auto g =
         depthwise_geometry(1 + dice.below(3), 1 + dice.below(12), 1 + dice.below(12),
-                           1 + dice.below(dice.pick({4, 40})), 1 + dice.below(5), 1 + dice.below(5),
+                           1 + dice.below(dice.pick({4, 40})), 1 + dice.below(7), 1 + dice.below(7),
                            1 + dice.below(3), dice.below(4), 1 + dice.below(3));
     if (g.oh <= 0 || g.ow <= 0) continue;
     ++round;

@@ -383,8 +383,6 @@ TEST_CASE("every version agrees with the formula on chosen shapes") {
            Shape{.n = 17, .h = 2, .w = 1, .ic = 64, .oc = 31, .kh = 3, .kw = 3, .padding = 1},
            Shape{.n = 5, .h = 14, .w = 14, .ic = 32, .oc = 48, .kh = 1, .kw = 1, .stride = 2},
            Shape{.n = 1, .h = 40, .w = 3, .ic = 17, .oc = 15, .kh = 7, .kw = 1, .stride = 2},
-           // a first layer whose folded window is cut into ranges of channels
-           Shape{.n = 16, .h = 16, .w = 16, .ic = 3, .oc = 200, .kh = 16, .kw = 16},
            // more groups than the weight gradient has units
            Shape{.n = 16,
            .h = 3,
@@ -423,7 +421,7 @@ TEST_CASE("every version agrees with the formula on chosen shapes") {
            Shape{.n = 1, .h = 1, .w = 1, .ic = 2, .oc = 1, .kh = 1, .kw = 1},
            Shape{.n = 33, .h = 8, .w = 8, .ic = 40, .oc = 20, .kh = 1, .kw = 1},
            // blocks of lanes, whole and not; windows that become channels; narrow ends
-           Shape{.n = 64, .h = 5, .w = 6, .ic = 40, .oc = 72, .kh = 3, .kw = 3, .padding = 1},
+           Shape{.n = 48, .h = 3, .w = 4, .ic = 40, .oc = 72, .kh = 3, .kw = 3, .padding = 1},
            Shape{.n = 33,
            .h = 6,
            .w = 5,
@@ -470,6 +468,15 @@ TEST_CASE("every version agrees with the formula on chosen shapes") {
   }
 }
 
+TEST_CASE("a first layer whose folded window is cut into ranges of channels") {
+  // Nobody asks for the gradient of its input, which would take a minute under the sanitizers.
+  const Truth truth(geometry({.n = 16, .h = 16, .w = 16, .ic = 3, .oc = 200, .kh = 16, .kw = 16}));
+  for_types<float, double, bfloat16, float16>([&]<class T>() {
+    check_forward<T>(truth);
+    check_backward_weight<T>(truth);
+  });
+}
+
 TEST_CASE("random shapes agree with the formula") {
   const Threads one(1);
   random::Generator draw({20240607});
@@ -483,8 +490,8 @@ TEST_CASE("random shapes agree with the formula") {
                .w = upto(11),
                .ic = upto(20),
                .oc = upto(40),
-               .kh = upto(5),
-               .kw = upto(5),
+               .kh = upto(7),
+               .kw = upto(7),
                .stride = upto(4),
                .padding = upto(5) - 1,
                .dilation = upto(3)};
@@ -529,7 +536,7 @@ TEST_CASE("the number of threads does not change a bit") {
            .stride = 2,
            .padding = 1},
            Shape{.n = 13, .h = 4, .w = 4, .ic = 64, .oc = 128, .kh = 3, .kw = 3, .padding = 1},
-           Shape{.n = 70, .h = 14, .w = 3, .ic = 32, .oc = 64, .kh = 3, .kw = 3, .padding = 1},
+           Shape{.n = 35, .h = 14, .w = 2, .ic = 32, .oc = 64, .kh = 3, .kw = 3, .padding = 1},
            Shape{.n = 33, .h = 8, .w = 8, .ic = 40, .oc = 20, .kh = 1, .kw = 1},
            Shape{.n = 5,
            .h = 12,
@@ -701,7 +708,7 @@ void check_fusion(const Truth& truth) {
 
 TEST_CASE("a convolution maps its input and sums up its output on the way") {
   for (const auto& shape : {
-           Shape{.n = 20, .h = 9, .w = 9, .ic = 40, .oc = 72, .kh = 3, .kw = 3, .padding = 1},
+           Shape{.n = 20, .h = 5, .w = 6, .ic = 40, .oc = 72, .kh = 3, .kw = 3, .padding = 1},
            Shape{.n = 3,
            .h = 14,
            .w = 11,

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include <tinynet/core/config.hpp>
+#include <tinynet/core/poison.hpp>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -61,10 +62,12 @@ class BufferPool {
     statistics_.bytes_in_use += header->capacity;
     statistics_.peak_bytes_in_use =
         std::max(statistics_.peak_bytes_in_use, statistics_.bytes_in_use);
+    poison_behind(header->data, bytes, header->capacity);
     return header;
   }
 
   void release(BufferHeader* header) {
+    poison_behind(header->data, 0, header->capacity);
     const std::lock_guard lock(mutex_);
     statistics_.bytes_in_use -= header->capacity;
     header->next = std::exchange(free_[class_index(header->capacity)], header);

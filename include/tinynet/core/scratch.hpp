@@ -38,8 +38,7 @@ class Scratch {
   // Not inlined: kernels of all types have one.
   [[gnu::noinline]] Scratch() : arena_(arena()), chunk_(arena_.chunk), used_(arena_.used) {}
   [[gnu::noinline]] ~Scratch() {
-    arena_.chunk = chunk_;
-    arena_.used = used_;
+    arena_.give_back(chunk_, used_);
     if (chunk_ == 0 && used_ == 0 && arena_.chunks.size() > 1) arena_.merge();
   }
   Scratch(const Scratch&) = delete;
@@ -66,15 +65,30 @@ class Scratch {
     std::size_t used = 0;   // bytes of it
 
     [[gnu::noinline]] std::byte* take(std::size_t wanted) {
-      const auto bytes = (wanted + 63) / 64 * 64 + 64;
+      const auto bytes = (wanted + 63) / 64 * 64 + 64 + (detail::poisons ? 128 : 0);
       while (chunk < chunks.size() && used + bytes > chunks[chunk].capacity()) {
         ++chunk;
         used = 0;
       }
-      if (chunk == chunks.size()) chunks.push_back(Buffer(std::max(bytes, std::size_t{1} << 16)));
+      if (chunk == chunks.size()) add_chunk(std::max(bytes, std::size_t{1} << 16));
       auto* memory = chunks[chunk].data() + used;
       used += bytes;
+      detail::poison_behind(memory, wanted + 64, bytes);
       return memory;
+    }
+    /// Back to `used_before` bytes of chunk `before`: nobody may touch what lies behind.
+    void give_back(std::size_t before, std::size_t used_before) {
+      for (auto i = before; detail::poisons && i <= chunk && i < chunks.size(); ++i) {
+        const auto first = i == before ? used_before : 0;
+        const auto end = i == chunk ? used : chunks[i].capacity();
+        if (first < end) detail::poison_behind(chunks[i].data() + first, 0, end - first);
+      }
+      chunk = before;
+      used = used_before;
+    }
+    void add_chunk(std::size_t size) {
+      chunks.push_back(Buffer(size));
+      detail::poison_behind(chunks.back().data(), 0, chunks.back().capacity());
     }
     /// One chunk for what needed several, so that the next call finds all of it in one piece. Where
     /// memory runs out there is none, and `take` says so.
@@ -83,7 +97,7 @@ class Scratch {
       for (const auto& c : chunks) total += c.capacity();
       chunks.clear();
       try {
-        chunks.push_back(Buffer(total));
+        add_chunk(total);
       } catch (const std::bad_alloc&) {
       }
     }
