@@ -114,9 +114,9 @@ void append(std::vector<double>& to, const auto& tensor) {
 
 /// Logits, gradients and running statistics after one pass on one batch.
 template <class T, template <class> class Model>
-std::vector<double> pass(Context ctx) {
+std::vector<double> pass(Context ctx, std::uint64_t seed = 3) {
   Model<T> model;
-  nn::initialize(model, 3);
+  nn::initialize(model, seed);
   const nn::Members members(model);
   Tape tape;
   ctx.tape = &tape;
@@ -160,6 +160,24 @@ constexpr double training_error = 0.05;
 template <>
 constexpr double training_error<Pooled> = 0.1;
 
+/// How many initialisations that error is the root mean square of. Which windows are that close is luck: with
+/// pools it lies between 0.06 and 0.14 for one, between 0.095 and 0.099 for twenty, in vectors and in tiles.
+template <template <class> class Model>
+constexpr std::uint64_t initialisations = 1;
+template <>
+constexpr std::uint64_t initialisations<Pooled> = 20;
+
+template <template <class> class Model>
+double root_mean_square_error(const Context& ctx) {
+  double squares = 0;
+  for (std::uint64_t i = 0; i < initialisations<Model>; ++i) {
+    const double error =
+        distance(pass<bfloat16, Model>(ctx, 3 + i), pass<double, Model>(ctx, 3 + i));
+    squares += error * error;
+  }
+  return std::sqrt(squares / static_cast<double>(initialisations<Model>));
+}
+
 template <template <class> class Model>
 void check_model(Context ctx) {
   auto apart = ctx;
@@ -170,7 +188,8 @@ void check_model(Context ctx) {
   // Joined, fewer results are rounded: they err about as much as those of the ops one by one, or less.
   const auto apart_error = distance(pass<bfloat16, Model>(apart), exact);
   CHECK(distance(pass<bfloat16, Model>(ctx), exact) < 1.5 * apart_error);
-  CHECK(apart_error < (ctx.is_training() ? training_error<Model> : 0.01));
+  if (ctx.is_training()) CHECK(root_mean_square_error<Model>(apart) < training_error<Model>);
+  else CHECK(apart_error < 0.01);
 }
 
 template <template <class> class Model>
