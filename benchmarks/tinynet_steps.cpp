@@ -56,7 +56,8 @@ struct Trained {
   /// Of a step: forward, and for each operand that wants a gradient as much again.
   double operations() {
     double total = 0;
-    for (const auto& row : profile(1).rows()) {
+    const auto watched = profile(1);
+    for (const auto& row : watched.rows()) {
       total += row.forward.operations + row.backward.operations;
     }
     return total;
@@ -75,8 +76,8 @@ Step training(Model model, const Shape& shape) {
           .profile =
               [=] {
                 const auto& p = peaks();
-                return to_string(
-                    trained->profile(10, {p.float_operations, p.half_operations(), p.copy_bytes}));
+                return to_string(trained->profile(
+                    10, {p.single_operations(), p.half_operations(), p.copy_bytes}));
               }};
 }
 

@@ -98,7 +98,8 @@ TEST_SUITE("tensor") {
     double mean = 0;
     for (const float x : one.span()) mean += x / double(one.size());
     CHECK(std::abs(mean - 2) < 5 * 3 / std::sqrt(double(one.size())));
-    for (const float x : Tensor<float>::uniform({1000}, {1}, -1, 4).span()) {
+    const auto uniform = Tensor<float>::uniform({1000}, {1}, -1, 4);
+    for (const float x : uniform.span()) {
       CHECK(x >= -1);
       CHECK(x < 4);
     }
