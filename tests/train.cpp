@@ -301,7 +301,7 @@ TEST_CASE("evaluate counts, in evaluation mode and without a tape") {
   CHECK(half.accuracy == doctest::Approx(double(half.correct) / 50));
 }
 
-TEST_CASE_TEMPLATE("fit learns", T, float, bfloat16) {
+TEST_CASE_TEMPLATE("fit learns", T, float, bfloat16, float16) {
   const data::Loader<T> train_loader(halves(200), {.batch_size = 32});
   const data::Loader<T> test_loader(halves(60, 2), {.batch_size = 32});
   auto model = small_cnn<T>();
@@ -329,6 +329,38 @@ TEST_CASE_TEMPLATE("fit learns", T, float, bfloat16) {
   CHECK(text.find("Epoch 1/4  7/7 [==============================] 0s ") == 0);
   CHECK(text.find("  loss 0.") != std::string::npos);
   CHECK(text.find("  val_acc ") != std::string::npos);
+}
+
+TEST_CASE("fit scales the loss of float16, by a scaler of the caller's or its own") {
+  const data::Loader<float16> loader(halves(32), {.batch_size = 32});
+  /// Whether the first weights learn behind a last layer that leaves next to nothing of their gradients.
+  const auto learns = [&](optim::GradScaler* scaler, std::int64_t steps, double lr) {
+    auto model = small_cnn<float16>();
+    nn::initialize(model, 1);
+    optim::Sgd<float> sgd(nn::parameters(model), {.lr = lr});
+    const auto weights = [&](bool first) {
+      std::span<float> found;
+      for (const auto& parameter : sgd.parameters()) {
+        if (parameter->kind != ParameterKind::weight) continue;
+        found = parameter->value.span();
+        if (first) break;
+      }
+      return found;
+    };
+    for (auto& weight : weights(false)) weight *= 1e-7f;
+    const std::vector<float> before(weights(true).begin(), weights(true).end());
+    train::fit(model, sgd, loader, {.epochs = steps, .scaler = scaler, .progress = quiet});
+    return !std::equal(before.begin(), before.end(), weights(true).begin());
+  };
+  optim::GradScaler none({.init_scale = 1}), growing({.init_scale = 65536, .growth_interval = 2});
+  CHECK_FALSE(learns(&none, 1, 1e4));
+  CHECK(learns(nullptr, 1, 1e4));
+  learns(&growing, 6, 0.05);
+  CHECK(growing.scale() == 8 * 65536);
+  // A loss of float's largest scale overflows in the first gradient: no step is taken.
+  optim::GradScaler overflowing({.init_scale = 1e38});
+  CHECK_FALSE(learns(&overflowing, 6, 0.05));
+  CHECK(overflowing.skipped() == 6);
 }
 
 TEST_CASE("fit gives the same bits for any number of threads, prefetch and progress") {

@@ -1,14 +1,17 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <tinynet/core/cpu.hpp>
 #include <tinynet/core/function.hpp>
 #include <tinynet/core/trace.hpp>
+#include <tinynet/optim/grad_scaler.hpp>
 #include <tinynet/optim/optimizer.hpp>
 #include <tinynet/optim/schedule.hpp>
 #include <tinynet/train/batch.hpp>
@@ -34,6 +37,7 @@ struct FitOptions {
   std::int64_t first_batch = 0;  // of that epoch; behind its last one, fit begins with the next
   std::optional<optim::Schedule> schedule = {};  // of the step; none: the optimizer's own lr
   ops::CrossEntropyOptions loss = {};
+  optim::GradScaler* scaler = nullptr;  // of float16, for checkpoints; none: one of its own
   const data::Loader<T>* validation = nullptr;
   /// The training images without augmentation: evaluated after each epoch, for the accuracy on batches
   /// that were augmented, by a model that changed, says little. The gap is named at the end.
@@ -73,11 +77,24 @@ void note_slow_precision() {
 ///       optimizer.step(schedule(optimizer.steps()));
 ///     }
 ///
+/// The loss of a float16 network is scaled, as by optim::GradScaler: scaler.backward(loss) and
+/// scaler.step(optimizer, ...) there.
+///
 /// Throws StateError, before the step, if a loss is not finite.
 template <class Model, class P, Scalar T>
 History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>& loader,
             const FitOptions<T>& options = {}) {
   note_slow_precision<T>();
+  constexpr bool scaled = std::is_same_v<T, float16>;
+  std::conditional_t<scaled, optim::GradScaler, std::nullptr_t> own_scaler{};
+  [[maybe_unused]] auto* scaler = options.scaler;
+  if constexpr (scaled) {
+    if (!scaler) scaler = &own_scaler;
+  }
+  const auto update = [&](const auto&... settings) {
+    if constexpr (scaled) scaler->step(optimizer, settings...);
+    else optimizer.step(settings...);
+  };
   Progress progress(options.epochs, loader.batches(), options.progress);
   History history;
   for (auto epoch = options.first_epoch; epoch < options.epochs; ++epoch) {
@@ -105,13 +122,14 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
         }
         throw_non_finite(value, step, epoch, batch.index, found);
       }
-      mean.backward();
+      if constexpr (scaled) scaler->backward(mean);
+      else mean.backward();
       if (options.schedule) {
         const auto settings = (*options.schedule)(step);
-        optimizer.step(settings);
+        update(settings);
         result.lr = settings.lr;
       } else {
-        optimizer.step();
+        update();
       }
       if (options.watch) options.watch->lap("update");
       loss.add(value, static_cast<double>(batch.size()));

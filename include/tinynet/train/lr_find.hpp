@@ -9,9 +9,11 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <tinynet/data/loader.hpp>
+#include <tinynet/optim/grad_scaler.hpp>
 #include <tinynet/optim/optimizer.hpp>
 #include <tinynet/train/batch.hpp>
 #include <tinynet/train/weights.hpp>
@@ -154,6 +156,7 @@ LrCurve lr_find(Model& model, optim::Optimizer<P>& optimizer, const data::Loader
                 const LrFindOptions& options = {}) {
   detail::LrSweep sweep(options);
   const detail::Untouched<P> untouched(model, optimizer);
+  optim::GradScaler scaler({.enabled = std::is_same_v<T, float16>});
   for (std::int64_t epoch = 0; sweep.goes_on(); ++epoch) {
     for (const auto& batch : loader.epoch(epoch)) {
       const auto step = static_cast<std::uint64_t>(sweep.step());
@@ -163,8 +166,8 @@ LrCurve lr_find(Model& model, optim::Optimizer<P>& optimizer, const data::Loader
           cross_entropy(model(Variable<T>(batch.images), ctx), batch, options.loss, ctx);
       const double lr = sweep.lr();
       if (sweep.add(loss.item())) {
-        loss.backward();
-        optimizer.step(lr);
+        scaler.backward(loss);
+        scaler.step(optimizer, lr);
       }
       if (!sweep.goes_on()) break;
     }
