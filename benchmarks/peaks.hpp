@@ -10,6 +10,7 @@
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/core/simd.hpp>
 #include <tinynet/core/tiles.hpp>
+#include <tinynet/kernels/choose.hpp>
 #include <tinynet/tensor/tensor.hpp>
 
 /// What the machine can do at most, measured in the run that compares itself with it: a share of a
@@ -17,16 +18,19 @@
 namespace tinynet::benchmarks {
 
 struct Peaks {
-  double float_operations = 0;     // per second, fused multiply-adds in the build's vectors, two each
-  double bfloat16_operations = 0;  // per second, AMX tiles; 0 without AMX
-  double dot_operations = 0;       // per second, AVX512-BF16's VDPBF16PS; 0 without
-  double read_bytes = 0;           // per second, from memory
-  double copy_bytes = 0;           // per second, read plus written
+  double float_operations = 0;  // per second, fused multiply-adds in the build's vectors, two each
+  double bfloat16_operations =
+      0;  // per second, AMX tiles; 0 without AMX or where TINYNET_KERNELS forbids it
+  double dot_operations = 0;  // per second, AVX512-BF16's VDPBF16PS; 0 in the same way
+  double read_bytes = 0;      // per second, from memory
+  double copy_bytes = 0;      // per second, read plus written
 
   /// Of 16-bit operands, by whatever is fastest.
   double half_operations() const {
     return std::max({bfloat16_operations, dot_operations, float_operations});
   }
+  /// Of floats, where <tinynet/float_tiles.hpp> is included: of tiles they take six products for one.
+  double single_operations() const { return std::max(float_operations, bfloat16_operations / 6); }
 };
 
 /// Seconds of the fastest of several calls.
@@ -90,7 +94,7 @@ TINYNET_TARGET_AMX inline void multiply_tiles(const bfloat16* a, const bfloat16*
 
 inline double measure_bfloat16_operations() {
 #ifdef TINYNET_TILES
-  if (!cpu().amx_bf16) return 0;
+  if (!cpu().amx_bf16 || kernels::path_limit() < kernels::Path::amx) return 0;
   constexpr std::int64_t rounds = 1 << 16;
   const int threads = num_threads();
   const auto operands = Tensor<bfloat16>::ones({threads, 2, 16 * tiles::tile_elements});
@@ -122,7 +126,7 @@ TINYNET_TARGET_AMX float multiply_pairs(std::int64_t rounds, std::index_sequence
 
 inline double measure_dot_operations() {
 #ifdef TINYNET_TILES
-  if (!cpu().avx512_bf16) return 0;
+  if (!cpu().avx512_bf16 || kernels::path_limit() < kernels::Path::avx512) return 0;
   constexpr std::int64_t rounds = 1 << 19;
   const int threads = num_threads();
   Tensor<float> results({threads});

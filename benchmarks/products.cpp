@@ -25,8 +25,17 @@ struct Layer {
   kernels::Conv2dGeometry geometry() const {
     const auto padding = kernel / 2;
     const auto out = kernels::window_output(side, kernel, stride, padding, 1);
-    return {.n = batch, .h = side, .w = side, .ic = ic, .oh = out, .ow = out, .oc = oc ? oc : ic,
-            .kh = kernel, .kw = kernel, .stride = stride, .padding = padding,
+    return {.n = batch,
+            .h = side,
+            .w = side,
+            .ic = ic,
+            .oh = out,
+            .ow = out,
+            .oc = oc ? oc : ic,
+            .kh = kernel,
+            .kw = kernel,
+            .stride = stride,
+            .padding = padding,
             .groups = oc ? 1 : ic};
   }
 };
@@ -67,9 +76,8 @@ void add_conv2d(const Layer& layer) {
     const auto& version = kernels::conv2d_forward<T>(o.g);
     const auto weights = packed(version, o.w, o.g);
     state.SetLabel(kernels::path_name(version.path));
-    measure(state, o.work(), [&] {
-      version.run(o.y.span(), std::as_const(o.x).span(), weights.data(), {}, o.g);
-    });
+    measure(state, o.work(),
+            [&] { version.run(o.y.span(), std::as_const(o.x).span(), weights.data(), {}, o.g); });
   });
   // With batch normalisation and ReLU of its input and the sums for the next one on the way.
   add(name("forward_fused"), [=](benchmark::State& state) {
@@ -179,16 +187,20 @@ void add_linear(std::int64_t n, std::int64_t in, std::int64_t out) {
   add_gemm<T, T, P>(name("backward_weight"), out, in, n, true, false);
 }
 
+/// The layers of V7, as versus_onednn has them; some of them with fewer images; those of other networks.
+constexpr Layer layers[] = {
+    {1, 64, 28, 256},          {64, 64, 28, 256},     {64, 128, 28, 256, 3, 2},
+    {64, 128, 28, 256, 1, 2},  {128, 128, 14, 256},   {128, 256, 14, 256, 3, 2},
+    {128, 256, 14, 256, 1, 2}, {256, 256, 7, 256},    {256, 512, 7, 256, 3, 2},
+    {256, 512, 7, 256, 1, 2},  {512, 512, 4, 256},    {64, 64, 28, 64},
+    {128, 128, 14, 64},        {256, 256, 7, 64},     {1, 32, 28, 128},
+    {32, 64, 14, 128},         {64, 128, 7, 128},      // the toy CNN
+    {20, 20, 32, 128, 1},      {160, 160, 4, 128, 1},  // pointwise, behind depthwise
+};
+
 template <Scalar T>
 void add_products_of() {
-  for (const auto& layer : {
-           Layer{64, 64, 28, 64}, Layer{128, 128, 14, 64}, Layer{256, 256, 7, 64},
-           Layer{64, 128, 28, 64, 3, 2}, Layer{64, 128, 28, 64, 1, 2},
-           Layer{1, 32, 28, 128}, Layer{32, 64, 14, 128}, Layer{64, 128, 7, 128},  // the toy CNN
-           Layer{20, 20, 32, 128, 1}, Layer{160, 160, 4, 128, 1},  // pointwise, behind depthwise
-       }) {
-    add_conv2d<T>(layer);
-  }
+  for (const auto& layer : layers) add_conv2d<T>(layer);
   for (const auto& layer : {Layer{20, 0, 32, 128}, Layer{20, 0, 32, 128, 3, 2},
                             Layer{80, 0, 8, 128}, Layer{160, 0, 4, 128}}) {
     add_depthwise<T>(layer);
@@ -204,6 +216,7 @@ void add_products_of() {
 void add_products() {
   add_products_of<float>();
   add_products_of<bfloat16>();
+  add_products_of<float16>();
 }
 
 }  // namespace tinynet::benchmarks

@@ -140,7 +140,7 @@ nlohmann::json run(const Options& options, const Row& row) {
   const auto times = compare(ours.run, theirs.run, options.pairs);
   const auto images = static_cast<double>(row.task.batch);
   const bool half = our_variant.bfloat16();
-  const double peak = half ? peaks().half_operations() : peaks().float_operations;
+  const double peak = half ? peaks().half_operations() : peaks().single_operations();
   const double share = ours.operations / times.ours / peak;
   const double our_memory = memory_of(options, row, "tinynet", our_variant);
   const double their_memory = memory_of(options, row, "libtorch", their_variant);

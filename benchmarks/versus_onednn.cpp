@@ -133,15 +133,17 @@ std::int64_t taps_inside(std::int64_t size, std::int64_t outputs, std::int64_t k
   return count;
 }
 
-/// Seconds that no pass of a layer can do without: its products over the peak, its operands over the
-/// rate of copying.
-double floor_seconds(const kernels::Conv2dGeometry& g, std::int64_t bytes, double peak) {
+/// Seconds that a pass of a layer cannot do without: its products over the peak, its operands over the
+/// rate of copying. `gradient`: of the input, which is written whole; else a stride leaves pixels out.
+double floor_seconds(const kernels::Conv2dGeometry& g, bool gradient, std::int64_t bytes,
+                     double peak) {
   const auto taps = taps_inside(g.h, g.oh, g.kh, g) * taps_inside(g.w, g.ow, g.kw, g);
-  const auto read = std::min(g.h, g.oh * g.kh) * std::min(g.w, g.ow * g.kw);  // pixels of x
+  const auto read = gradient ? g.h * g.w  // pixels of x
+                             : std::min(g.h, g.oh * g.kh) * std::min(g.w, g.ow * g.kw);
   const auto weights = g.oc * (g.ic / g.groups);
   const auto images = g.n * (read * g.ic + g.oh * g.ow * g.oc);
   return std::max(2 * static_cast<double>(g.n * weights * taps) / peak,
-                  static_cast<double>(images * bytes + 4 * g.kh * g.kw * weights) /
+                  static_cast<double>((images + g.kh * g.kw * weights) * bytes) /
                       benchmarks::peaks().copy_bytes);
 }
 
@@ -234,9 +236,10 @@ int main(int argc, char** argv) {
   const auto options = parse(argc, argv);
   const bool half = options.precision == "fp16", brain = options.precision == "bf16";
   const auto& peaks = benchmarks::peaks();
-  // Of tiles float16 takes three products for one, float six (conv2d/tile_pieces.hpp).
-  const double pieces = peaks.bfloat16_operations / (half ? 3 : 6);
-  const double peak = brain ? peaks.half_operations() : std::max(peaks.float_operations, pieces);
+  // Of tiles float16 takes three products for one (conv2d/tile_pieces.hpp).
+  const double peak = brain  ? peaks.half_operations()
+                      : half ? std::max(peaks.float_operations, peaks.bfloat16_operations / 3)
+                             : peaks.single_operations();
   std::printf("%s\npeak %.2f TFLOP/s, copy %.1f GB/s\n\n", cpu_report().c_str(), peak * 1e-12,
               peaks.copy_bytes * 1e-9);
   std::printf("%-24s %-7s %9s %13s %7s %9s %9s %7s\n", options.precision.c_str(), "pass", "ours ms",
@@ -250,7 +253,9 @@ int main(int argc, char** argv) {
     const auto other = compared(options, each, mine);
     const auto pass = [&](const char* name, const auto& f, const auto& g, bool weight) {
       const auto t = compare(f, g);
-      const double least = floor_seconds(each.g, options.precision == "fp32" ? 4 : 2, peak);
+      const bool gradient = std::strcmp(name, "input") == 0;
+      const double least =
+          floor_seconds(each.g, gradient, options.precision == "fp32" ? 4 : 2, peak);
       const double rate = 2 * static_cast<double>(each.g.macs()) / t.ours;
       std::printf("%-24s %-7s %9.3f %13.3f %7.2f %9.3f %9.3f %7.1f\n", each.name.c_str(), name,
                   t.ours * 1e3, t.theirs * 1e3, t.theirs / t.ours, least * 1e3, rate * 1e-12,

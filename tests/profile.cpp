@@ -124,10 +124,12 @@ TEST_CASE("the table has a line for every op, one for the step and one for memor
   Steps().run(profile, 1);
   const auto table = to_string(profile);
   CAPTURE(table);
-  CHECK(std::count(table.begin(), table.end(), '\n') == 1 + 5 + 3 + 1 + 1);
+  CHECK(std::count(table.begin(), table.end(), '\n') == 1 + 5 + 3 + 1 + 1 + 1);
   CHECK(tests::contains(table, "conv2d                  1   1000.000   0.00 TF/s   1000.000"));
   CHECK(tests::contains(table, "relu                    1   1000.000    0.0 GB/s"));
   CHECK(tests::contains(table, "step, mean of 1: 14000.000 ms; its floor: "));
+  // conv2d and linear take 4 of the 14 seconds
+  CHECK(tests::contains(table, "\noutside convolutions and products: 10000.000 ms, 71.4%\n"));
   CHECK(tests::contains(table, "\nmost memory in use: "));
 }
 

@@ -134,6 +134,7 @@ class BufferPool {
     header->data = static_cast<std::byte*>(std::aligned_alloc(alignment, total));
     header->capacity = capacity;
     if (!header->data) throw std::bad_alloc();
+    poison_behind(header->data + capacity, 0, total - capacity);
 #if defined(__linux__)
     if (alignment == huge_page) {
       madvise(header->data, capacity / huge_page * huge_page, MADV_HUGEPAGE);

@@ -129,6 +129,14 @@ class Profile final : public StepObserver {
     for (const auto& each : rows_) total += each.forward.floor + each.backward.floor;
     return steps_ ? total / static_cast<double>(steps_) : 0;
   }
+  /// Seconds of a step in convolutions and products, their gradients included.
+  double product_seconds() const {
+    double total = 0;
+    for (const auto& each : rows_) {
+      if (each.forward.operations > 0) total += each.forward.seconds + each.backward.seconds;
+    }
+    return steps_ ? total / static_cast<double>(steps_) : 0;
+  }
   /// In the order in which they were seen first.
   const std::vector<ProfileRow>& rows() const { return rows_; }
   /// Where the high-water mark of the process rose last, the first steps included; zero bytes where
@@ -266,7 +274,8 @@ inline void Profile::write_trace(const std::filesystem::path& path) const {
 }
 
 /// A table: for each layer and op calls, milliseconds and rate of both passes, the share of the
-/// step, and the floor; then the step, and where most memory was in use. Rates are TFLOP/s where
+/// step, and the floor; then the step, how much of it lies outside convolutions and products, and where
+/// most memory was in use. Rates are TFLOP/s where
 /// there are products, GB/s elsewhere.
 inline std::string to_string(const Profile& profile) {
   std::string text;
@@ -297,6 +306,11 @@ inline std::string to_string(const Profile& profile) {
   std::snprintf(line, sizeof line, "step, mean of %lld: %.3f ms; its floor: %.3f ms\n",
                 static_cast<long long>(profile.steps()), profile.step_seconds() * 1e3,
                 profile.floor_seconds() * 1e3);
+  text += line;
+  const double outside = profile.step_seconds() - profile.product_seconds();
+  std::snprintf(line, sizeof line, "outside convolutions and products: %.3f ms, %.1f%%\n",
+                outside * 1e3,
+                profile.step_seconds() > 0 ? 100 * outside / profile.step_seconds() : 0);
   text += line;
   if (const auto& peak = profile.peak(); peak.bytes > 0) {
     std::snprintf(line, sizeof line, "most memory in use: %.1f MB, in %s%s%s%s\n",
