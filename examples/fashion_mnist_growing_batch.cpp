@@ -6,6 +6,7 @@
 //      ./fashion_mnist_growing_batch train --model-path FOLDER      goes on from those weights
 //      ./fashion_mnist_growing_batch train --grid                   seven runs, 68 million images
 #include "fashion_mnist.hpp"
+#include "testing.hpp"
 
 using namespace tinynet;
 using examples::Program;
@@ -29,31 +30,23 @@ data::Transform augmentations(std::int64_t k) {
   return data::compose(std::move(all));
 }
 
-/// A file, or the folder of a run.
-std::string model_file(const Experiment& e) {
-  if (e.model_path.empty()) {
-    throw StateError(Message("test", "there is no model to test")
-                         .hint("name the folder of a run: --model-path FOLDER"));
-  }
-  const bool is_folder = io::is_folder(e.model_path);
-  return is_folder ? io::join(e.model_path, "model.safetensors") : e.model_path;
+examples::Recipe recipe(const Program& program, const Experiment& e) {
+  const auto train_set = program.limited(data::fashion_mnist(program.data, data::Split::train));
+  return {.train_set = train_set,
+          .test_set = data::fashion_mnist(program.data, data::Split::test),
+          .loading = {.augment = augmentations(e.k),
+                      .normalize = data::channel_statistics(train_set),
+                      .views = e.n,
+                      .growing_batch = e.growing}};
 }
 
 template <Scalar T>
 examples::Trained train_one(const Program& program, const Experiment& e) {
-  const auto train_set = program.limited(data::fashion_mnist(program.data, data::Split::train));
   models::Cnn<T> model(examples::networks::growing_batch());
   nn::initialize(model, program.seed);
-  if (!e.model_path.empty()) nn::load(model, model_file(e));
+  if (!e.model_path.empty()) nn::load(model, examples::model_file(e.model_path));
   optim::AdamW optimizer(nn::parameters(model), {.lr = e.lr, .weight_decay = 0});
-  return examples::train_and_test<T>(
-      program, model, optimizer,
-      {.train_set = train_set,
-       .test_set = data::fashion_mnist(program.data, data::Split::test),
-       .loading = {.augment = augmentations(e.k),
-                   .normalize = data::channel_statistics(train_set),
-                   .views = e.n,
-                   .growing_batch = e.growing}});
+  return examples::train_and_test<T>(program, model, optimizer, recipe(program, e));
 }
 
 /// Seven runs, and what the experiment that they repeat came to.
@@ -88,26 +81,7 @@ int train_grid(const Program& program, Experiment& e) {
 template <Scalar T>
 int test(const Program& program, const Experiment& e) {
   models::Cnn<T> model(examples::networks::growing_batch());
-  nn::load(model, model_file(e));
-  const auto normalize = data::channel_statistics(
-      program.limited(data::fashion_mnist(program.data, data::Split::train)));
-  const data::Loader<T> tests(
-      data::fashion_mnist(program.data, data::Split::test),
-      {.batch_size = program.batch_size, .shuffle = false, .normalize = normalize});
-  train::Progress progress(1, tests.batches());
-  train::Mean loss;
-  train::Accuracy accuracy;
-  progress.begin(0);
-  for (const auto& batch : tests.epoch()) {
-    auto ctx = Context::evaluation();
-    const auto logits = model(batch.images, ctx);
-    loss.add(ops::cross_entropy(logits, batch.labels, {}, ctx).item(),
-             static_cast<double>(batch.size()));
-    accuracy.add(train::count_correct(logits, batch.labels), batch.size());
-    progress.step({{"loss", loss.value()}, {"acc", accuracy.value()}});
-  }
-  progress.finish({{"loss", loss.value()}, {"acc", accuracy.value()}});
-  return 0;
+  return examples::test_stored<T>(program, model, e.model_path, recipe(program, e));
 }
 
 int main(int argc, char** argv) {
@@ -128,11 +102,7 @@ int main(int argc, char** argv) {
                    {"grid", "train with seven pairs of n and k", &e.grid}},
        .actions = {"train", "test"},
        .dated = true});
-  if (program.action == "test") {  // trains and writes nothing
-    program.out.clear();
-    program.seeds.clear();
-    program.batch_sizes.clear();
-  }
+  if (program.action == "test") program.writes_nothing();
   return examples::run(program, [&]<class T>(const Program& one) {
     if (one.action == "test") return test<T>(one, e);
     return e.grid ? train_grid<T>(one, e) : train_one<T>(one, e).status;

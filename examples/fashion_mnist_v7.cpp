@@ -3,27 +3,44 @@
 //      ./fashion_mnist_v7 --network v5 --epochs 10 --batch-size 128
 //      ./fashion_mnist_v7 --network v6 --epochs 25 --batch-size 128 --cut-mix
 //      ./fashion_mnist_v7 --network seair_medium --batch-size 500 --precision bfloat16 --tta
+//      ./fashion_mnist_v7 --network v5 --test runs/fashion_mnist_v7/v5
 #include <filesystem>
 
 #include "seair.hpp"
+#include "testing.hpp"
 
 using namespace tinynet;
 using examples::Program;
 
+/// The sizes of SEAir; the other networks are those of networks.hpp.
+std::optional<models::AirbenchOptions> seair(const std::string& network) {
+  if (network == "seair_small") return models::seair_small();
+  if (network == "seair_medium") return models::seair_medium();
+  if (network == "seair_large") return models::seair_large();
+  return {};
+}
+
 template <Scalar T>
 examples::Trained train_one(const Program& program, const examples::FashionMnist& options,
                             const std::string& network) {
-  const auto seair = [&](const models::AirbenchOptions& size) {
-    return examples::train_seair<T>(program, options, size);
-  };
-  if (network == "seair_small") return seair(models::seair_small());
-  if (network == "seair_medium") return seair(models::seair_medium());
-  if (network == "seair_large") return seair(models::seair_large());
+  if (const auto size = seair(network)) return examples::train_seair<T>(program, options, *size);
   return examples::with_network<T>(network, [&](auto& model) {
     nn::initialize(model, program.seed);
     auto optimizer = options.optimizer(model);
     return examples::train_and_test<T>(program, model, optimizer, options.recipe(program));
   });
+}
+
+template <Scalar T>
+int test(const Program& program, const examples::FashionMnist& options, const std::string& network,
+         const std::string& path) {
+  const auto recipe = options.recipe(program);
+  if (const auto size = seair(network)) {
+    models::Airbench<T> model(*size);
+    return examples::test_stored<float>(program, model, path, recipe);  // images in float
+  }
+  return examples::with_network<T>(
+      network, [&](auto& model) { return examples::test_stored<T>(program, model, path, recipe); });
 }
 
 template <Scalar T>
@@ -59,7 +76,7 @@ int train_members(const Program& program, const examples::FashionMnist& options,
 
 int main(int argc, char** argv) {
   examples::FashionMnist options;
-  std::string network = "v7";
+  std::string network = "v7", tested;
   std::int64_t members = 1;
   auto own = options.options();
   own.push_back({"network",
@@ -68,6 +85,10 @@ int main(int argc, char** argv) {
                  {"v5", "v6", "v7", "seair_small", "seair_medium", "seair_large"}});
   own.push_back(
       {"ensemble", "networks of successive seeds, tested together", &members, {}, 1, 100});
+  own.push_back({.name = "test",
+                 .help = "a run's folder: test its model (with its --limit-train), train nothing",
+                 .value = &tested,
+                 .setting = false});
   auto program = Program::parse(argc, argv,
                                 {.claim = "Trains V5, V6, V7 or SEAir on FashionMNIST.",
                                  .name = "fashion_mnist_v7",
@@ -76,7 +97,9 @@ int main(int argc, char** argv) {
                                  .options = own});
   if (!program.out_given)
     program.out = program.file(network);  // so that the networks can be compared
+  if (!tested.empty()) program.writes_nothing();
   return examples::run(program, [&]<class T>(const Program& one) {
+    if (!tested.empty()) return test<T>(one, options, network, tested);
     return train_members<T>(one, options, network, members);
   });
 }

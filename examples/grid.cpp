@@ -170,10 +170,15 @@ void write_ensemble(const std::string& folder, const std::vector<GridRow>& membe
   result["test_accuracy"] = test.accuracy;
   result["test_accuracy_low"] = test.low;
   result["test_accuracy_high"] = test.high;
+  const auto loss = train::loss_interval(predictions);
   result["test_loss"] = test.loss;
+  result["test_loss_low"] = loss.low;
+  result["test_loss_high"] = loss.high;
   result["calibration_error"] = train::calibration_error(predictions);
-  for (const char* of_one : {"test_accuracy_tta", "train_accuracy", "worst_class", "class_accuracy",
-                             "images_per_second", "latency_ms", "goals"}) {
+  for (const char* of_one :
+       {"test_accuracy_tta", "test_accuracy_tta_low", "test_accuracy_tta_high", "train_accuracy",
+        "train_accuracy_low", "train_accuracy_high", "worst_class", "class_accuracy",
+        "class_accuracy_interval", "images_per_second", "latency_ms", "goals"}) {
     result.erase(of_one);
   }
   double seconds = 0;

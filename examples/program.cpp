@@ -111,7 +111,9 @@ std::vector<std::pair<std::string, std::string>> Program::settings() const {
                                                        {"seed", std::to_string(seed)},
                                                        {"limit-train", std::to_string(limit_train)},
                                                        {"select", select}};
-  for (const auto& option : options) all.emplace_back(option.name, as_utf8(text_of(option)));
+  for (const auto& option : options) {
+    if (option.setting) all.emplace_back(option.name, as_utf8(text_of(option)));
+  }
   return all;
 }
 

@@ -23,6 +23,7 @@ struct Option {
   std::variant<bool*, std::int64_t*, double*, std::string*, std::vector<std::string>*> value;
   std::vector<std::string> choices = {};  // of a string; none: any
   double least = 0, most = 1e9;           // of a number
+  bool setting = true;                    // of the training: a run that goes on must have the same
 };
 
 /// The options that every program takes. A program sets its own defaults before `parse`.
@@ -55,6 +56,12 @@ struct Program {
   /// names of options may have _ for -.
   static Program parse(int argc, char** argv, Program program);
 
+  /// For programs that only test what an earlier run stored: no folder, no series.
+  void writes_nothing() {
+    out.clear();
+    seeds.clear();
+    batch_sizes.clear();
+  }
   /// A file in the folder for results.
   std::string file(const std::string& which) const { return io::join(out, which); }
   std::string checkpoint() const { return file("checkpoint.safetensors"); }

@@ -49,6 +49,7 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
   const auto test = train::evaluate(outcome.test);
   const train::ConfusionMatrix confusion(outcome.test);
   const auto worst = confusion.worst_class();
+  const auto loss = train::loss_interval(outcome.test);
   const auto name_of = [&](std::int32_t label) {
     return model.test_set.classes().at(static_cast<std::size_t>(label));
   };
@@ -70,9 +71,17 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
       {"test_accuracy_low", test.low},
       {"test_accuracy_high", test.high},
       {"test_loss", test.loss},
+      {"test_loss_low", loss.low},
+      {"test_loss_high", loss.high},
       {"calibration_error", train::calibration_error(outcome.test)},
-      {"worst_class", {{"name", name_of(worst.label)}, {"accuracy", worst.accuracy()}}},
+      {"worst_class",
+       {{"name", name_of(worst.label)},
+        {"accuracy", worst.accuracy()},
+        {"low", worst.low},
+        {"high", worst.high}}},
       {"train_accuracy", model.clean.accuracy},
+      {"train_accuracy_low", model.clean.low},
+      {"train_accuracy_high", model.clean.high},
       {"train_seconds", steps_seconds},
       {"images_per_second", steps_seconds > 0 ? images / steps_seconds : 0},
       {"latency_ms", {{"p50", model.latency.p50}, {"p95", model.latency.p95}}},
@@ -80,9 +89,15 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
       {"peak_resident_bytes", resident_memory().peak},
   };
   for (const auto& one : confusion.by_class()) {
-    if (one.total > 0) result["class_accuracy"][name_of(one.label)] = one.accuracy();
+    if (one.total == 0) continue;
+    result["class_accuracy"][name_of(one.label)] = one.accuracy();
+    result["class_accuracy_interval"][name_of(one.label)] = {one.low, one.high};
   }
-  if (outcome.tta) result["test_accuracy_tta"] = outcome.tta->accuracy;
+  if (outcome.tta) {
+    result["test_accuracy_tta"] = outcome.tta->accuracy;
+    result["test_accuracy_tta_low"] = outcome.tta->low;
+    result["test_accuracy_tta_high"] = outcome.tta->high;
+  }
   for (const auto& goal : goals(model, outcome)) {
     result["goals"].push_back(
         {{"what", goal.what}, {"goal", goal.goal}, {"came", goal.came}, {"met", goal.met}});

@@ -94,6 +94,21 @@ TEST_CASE("top k, loss, confusion matrix and calibration error are PyTorch's") {
   }
 }
 
+TEST_CASE("the interval of a mean loss") {
+  // Losses log(1 + e^-1) and log(1 + e^2): the standard error of two values is half of their distance.
+  const double first = std::log1p(std::exp(-1.0)), second = std::log1p(std::exp(2.0));
+  const auto two = train::loss_interval(predictions({1, 0, 0, 2}, {0, 0}));
+  const double mean = (first + second) / 2, half = 1.959964 * (second - first) / 2;
+  CHECK(two.low == doctest::Approx(mean - half).epsilon(1e-6));
+  CHECK(two.high == doctest::Approx(mean + half).epsilon(1e-6));
+  const auto one = train::loss_interval(predictions({1, 0}, {0}));
+  CHECK(one.low == doctest::Approx(first));
+  CHECK(one.high == one.low);
+  const auto many = stored();
+  const auto interval = train::loss_interval(many);
+  CHECK((interval.low + interval.high) / 2 == doctest::Approx(train::evaluate(many).loss));
+}
+
 TEST_CASE("top k counts equal logits in the order of argmax, and no NaN") {
   const auto seen = predictions({1, 1, 1, 3, 1, 2, not_a_number, 5, 1}, {1, 2, 1}, 3);
   CHECK(train::top_k(seen, 1).correct() == 0);

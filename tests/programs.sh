@@ -112,13 +112,26 @@ growing() {
   "$programs/fashion_mnist_growing_batch" "$@" --data "$work/data" > "$work/log" 2>&1
 }
 growing test --model_path "$work/growing" || { cat "$work/log"; fail "a model was not tested"; }
-grep -q '2/2 .*loss .*acc' "$work/log" || { cat "$work/log"; fail "no line of the test"; }
+grep -q '^test accuracy .* loss .* (.* to .*)$' "$work/log" || { cat "$work/log"; fail "no line of the test"; }
 cp -r "$work/growing" "$work/gr"$'\xf6'"sse"  # a name that is not UTF-8
 growing train --model-path "$work/gr"$'\xf6'"sse" --epochs 1 --out "$work/more" ||
   { cat "$work/log"; fail "a model was not trained further"; }
 growing test && fail "a test without a model was accepted"
 grep -q -- '--model-path FOLDER' "$work/log" || { cat "$work/log"; fail "no way out is named"; }
 printf 'fashion_mnist_growing_batch test, and train from a model: ok\n'
+for network in v5 seair_small; do
+  folder=$work/${network%_small}
+  [ $network = v5 ] && precision=float || precision=bfloat16
+  "$programs/fashion_mnist_v7" --data "$work/data" --network $network --precision $precision --test "$folder" --tta \
+    > "$work/log" 2>&1 ||
+    { cat "$work/log"; fail "$network was not tested"; }
+  grep -q '^with test-time augmentation ' "$work/log" || { cat "$work/log"; fail "no views in the test"; }
+  percent=$(sed -n 's/^test accuracy \([0-9.]*\) .*/\1/p' "$work/log")
+  stored=$(sed -n 's/.*"test_accuracy": \([0-9.e+-]*\),.*/\1/p' "$folder/result.json")
+  [ "$percent" = "$(awk -v a="$stored" 'BEGIN { printf "%.2f", 100 * a }')" ] ||
+    { cat "$work/log" "$folder/result.json"; fail "the stored $network has another accuracy"; }
+done
+printf 'fashion_mnist_v7 --test: ok\n'
 
 # Other settings are refused, and said.
 "$programs/fashion_mnist_v7" --data "$work/data" --out "$work/v5" --network v5 --batch-size 20 \

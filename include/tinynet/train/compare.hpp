@@ -56,7 +56,7 @@ Comparison compare(const Predictions& first, const Predictions& second) {
   const double added = 0.5, total = n + 4 * added;
   const double middle = (gained - lost) / total;
   const double spread = gained + lost + 2 * added - (gained - lost) * (gained - lost) / total;
-  const double half = 1.959963984540054 * std::sqrt(spread) / total;
+  const double half = normal_quantile * std::sqrt(spread) / total;
   return {(gained - lost) / n, std::max(middle - half, -1.0), std::min(middle + half, 1.0),
           first.size()};
 }

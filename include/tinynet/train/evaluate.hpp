@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -38,6 +40,27 @@ inline Evaluation evaluate(const Predictions& predictions) {
 template <class Model, Scalar T>
 [[gnu::noinline]] Evaluation evaluate(Model& model, const data::Loader<T>& loader) {
   return evaluate(predict(model, loader));
+}
+
+/// The 95 % interval of the mean loss: 1.96 of its standard errors on either side, from how far the
+/// losses of single samples lie apart. Both ends are the mean where there is one sample. `predictions`
+/// have labels that `evaluate` takes.
+template <class = void>
+Interval loss_interval(const Predictions& predictions) {
+  const auto n = static_cast<double>(predictions.size());
+  double mean = 0, squares = 0;  // of deviations, by Welford's updates
+  for (std::int64_t i = 0; i < predictions.size(); ++i) {
+    const auto row = predictions.row(i);
+    const double largest = *std::max_element(row.begin(), row.end());
+    double sum = 0;
+    for (const double logit : row) sum += std::exp(logit - largest);
+    const double logit = row[static_cast<std::size_t>(predictions.label(i))];
+    const double loss = std::log(sum) + largest - logit, deviation = loss - mean;
+    mean += deviation / static_cast<double>(i + 1);
+    squares += deviation * (loss - mean);
+  }
+  const double error = n > 1 ? std::sqrt(squares / (n - 1) / n) : 0;
+  return {mean - normal_quantile * error, mean + normal_quantile * error};
 }
 
 /// The accuracy of a model that may name k classes: a sample is correct where fewer than k classes

@@ -81,11 +81,14 @@ struct Interval {
   double low = 0, high = 1;
 };
 
+/// Of the normal distribution: 2.5 % lie beyond it on either side.
+inline constexpr double normal_quantile = 1.959963984540054;
+
 /// The 95 % confidence interval of a share of which `correct` of `total` samples are known (Wilson
 /// 1927): unlike the textbook's it holds near 0 and 1. [0, 1] without samples.
 inline Interval wilson(std::int64_t correct, std::int64_t total) {
   if (total <= 0) return {};
-  constexpr double z = 1.959963984540054;  // of the normal distribution, 2.5 % on either side
+  constexpr double z = normal_quantile;
   const auto n = static_cast<double>(total);
   const double share = static_cast<double>(correct) / n;
   const double middle = share + z * z / (2 * n);
