@@ -8,18 +8,30 @@
 using namespace tinynet;
 using examples::Program;
 
+struct Images {
+  data::Dataset set;
+  data::LoaderOptions loading;
+};
+
+/// For training and for tests.
+std::pair<Images, Images> images(const Program& program) {
+  const auto train_set = program.limited(data::fashion_mnist(program.data, data::Split::train));
+  const auto normalize = data::channel_statistics(train_set);
+  return {{train_set,
+           {.batch_size = program.batch_size,
+            .augment = data::HorizontalFlip{},
+            .normalize = normalize,
+            .seed = program.seed}},
+          {data::fashion_mnist(program.data, data::Split::test),
+           {.batch_size = 500, .shuffle = false, .normalize = normalize}}};
+}
+
 template <Scalar T>
 int quickstart(const Program& program) {
   reset_memory_peak();  // of this run alone, where there are several
-  const auto train_set = program.limited(data::fashion_mnist(program.data, data::Split::train));
-  const auto test_set = data::fashion_mnist(program.data, data::Split::test);
-  const auto normalize = data::channel_statistics(train_set);
-  const data::Loader<T> batches(train_set, {.batch_size = program.batch_size,
-                                            .augment = data::HorizontalFlip{},
-                                            .normalize = normalize,
-                                            .seed = program.seed});
-  const data::Loader<T> tests(test_set,
-                              {.batch_size = 500, .shuffle = false, .normalize = normalize});
+  const auto [training, testing] = images(program);
+  const data::Loader<T> batches(training.set, training.loading);
+  const data::Loader<T> tests(testing.set, testing.loading);
 
   models::Cnn<T> model({.widths = {32, 64, 128}, .batch_norm = true, .hidden = 0});
   nn::initialize(model, program.seed);
@@ -51,7 +63,6 @@ int quickstart(const Program& program) {
       const auto logits = model(batch.images, ctx);
       const auto loss = ops::cross_entropy(logits, batch.labels, {.label_smoothing = 0.05}, ctx);
       scaler.backward(loss);
-      scaler.unscale(optimizer);
       scaler.step(optimizer, schedule(optimizer.steps()));
       profile->lap("update");
 
