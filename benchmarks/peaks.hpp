@@ -19,11 +19,11 @@ namespace tinynet::benchmarks {
 
 struct Peaks {
   double float_operations = 0;  // per second, fused multiply-adds in the build's vectors, two each
-  double bfloat16_operations =
-      0;  // per second, AMX tiles; 0 without AMX or where TINYNET_KERNELS forbids it
-  double dot_operations = 0;  // per second, AVX512-BF16's VDPBF16PS; 0 in the same way
-  double read_bytes = 0;      // per second, from memory
-  double copy_bytes = 0;      // per second, read plus written
+  // Of tiles and of VDPBF16PS; 0 where there are none or TINYNET_KERNELS forbids them.
+  double bfloat16_operations = 0;  // per second, AMX
+  double dot_operations = 0;       // per second, AVX512-BF16
+  double read_bytes = 0;           // per second, from memory
+  double copy_bytes = 0;           // per second, read plus written
 
   /// Of 16-bit operands, by whatever is fastest.
   double half_operations() const {

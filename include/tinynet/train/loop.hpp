@@ -85,6 +85,7 @@ template <class Model, class P, Scalar T>
 History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>& loader,
             const FitOptions<T>& options = {}) {
   note_slow_precision<T>();
+  // Elsewhere a scaler would do nothing, but every program would compile it.
   constexpr bool scaled = std::is_same_v<T, float16>;
   std::conditional_t<scaled, optim::GradScaler, std::nullptr_t> own_scaler{};
   [[maybe_unused]] auto* scaler = options.scaler;

@@ -274,9 +274,8 @@ inline void Profile::write_trace(const std::filesystem::path& path) const {
 }
 
 /// A table: for each layer and op calls, milliseconds and rate of both passes, the share of the
-/// step, and the floor; then the step, how much of it lies outside convolutions and products, and where
-/// most memory was in use. Rates are TFLOP/s where
-/// there are products, GB/s elsewhere.
+/// step, and the floor; then the step, how much of it lies outside convolutions and products, and
+/// where most memory was in use. Rates are TFLOP/s where there are products, GB/s elsewhere.
 inline std::string to_string(const Profile& profile) {
   std::string text;
   char line[256];
