@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 
@@ -141,6 +142,25 @@ std::vector<Program> grid(const Program& program) {
     }
   }
   return parts;
+}
+
+int run_parts(const Program& program, const std::function<int(const Program&)>& train) {
+  try {
+    if (program.threads > 0) set_num_threads(program.threads);
+    const auto parts = grid(program);
+    std::vector<GridRow> rows;
+    for (const auto& one : parts) {
+      if (!one.out.empty()) prepare_output(one.out);
+      if (parts.size() > 1) std::printf("%s\n", one.out.c_str());
+      if (const int status = train(one); status != 0) return status;
+      rows.push_back({one.out});
+    }
+    if (parts.size() > 1) summarize(program.out, rows);
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
 }
 
 void print_table(const std::string& folder, const std::vector<GridRow>& rows) {

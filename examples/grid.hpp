@@ -1,6 +1,6 @@
 #pragma once
 
-#include <cstdio>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -38,34 +38,22 @@ void write_ensemble(const std::string& folder, const std::vector<GridRow>& membe
 /// The runs whose folders lie in this one.
 std::vector<GridRow> runs_in(const std::string& folder);
 
-/// Calls `f.operator()<T>(program)` with the scalar that --precision names, once for each part of the
-/// grid, until one returns an exit status other than 0; returns the last one. Turns errors into a
-/// message and exit status 1.
+/// Calls `train` for each part of the grid, until one returns an exit status other than 0; returns the
+/// last one. Turns errors into a message and exit status 1.
+int run_parts(const Program& program, const std::function<int(const Program&)>& train);
+
+/// The same with `f.operator()<T>`, where T is the scalar that --precision names.
 template <class F>
 int run(const Program& program, F f) {
-  try {
-    if (program.threads > 0) set_num_threads(program.threads);
-    const auto parts = grid(program);
-    std::vector<GridRow> rows;
-    for (const auto& one : parts) {
-      if (!one.out.empty()) prepare_output(one.out);
-      if (parts.size() > 1) std::printf("%s\n", one.out.c_str());
-      const auto run_in = [&]<class T>() {
-        train::note_slow_precision<T>();
-        return f.template operator()<T>(one);
-      };
-      const int status = one.precision == "bfloat16"  ? run_in.template operator()<bfloat16>()
-                         : one.precision == "float16" ? run_in.template operator()<float16>()
-                                                      : run_in.template operator()<float>();
-      if (status != 0) return status;
-      rows.push_back({one.out});
-    }
-    if (parts.size() > 1) summarize(program.out, rows);
-    return 0;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
-  }
+  return run_parts(program, [&](const Program& one) -> int {
+    const auto run_in = [&]<class T>() {
+      train::note_slow_precision<T>();
+      return f.template operator()<T>(one);
+    };
+    if (one.precision == "bfloat16") return run_in.template operator()<bfloat16>();
+    if (one.precision == "float16") return run_in.template operator()<float16>();
+    return run_in.template operator()<float>();
+  });
 }
 
 }  // namespace tinynet::examples

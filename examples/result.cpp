@@ -1,5 +1,6 @@
 #include "result.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -9,6 +10,11 @@
 #include <tinynet/io/atomic_file.hpp>
 
 namespace tinynet::examples {
+
+Latency latency_of(std::vector<double> times) {
+  std::sort(times.begin(), times.end());
+  return {times[times.size() / 2], times[times.size() * 95 / 100]};
+}
 
 void write_text(const std::string& path, const std::string& text) {
   io::AtomicFile file(path);

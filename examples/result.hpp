@@ -1,8 +1,8 @@
 #pragma once
 
-#include <algorithm>
 #include <chrono>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "grid.hpp"
@@ -21,6 +21,9 @@ struct Latency {
   double p50 = 0, p95 = 0;
 };
 
+/// Of times in milliseconds.
+Latency latency_of(std::vector<double> times);
+
 template <Scalar T, class Model>
 Latency measure_latency(Model& model, const Shape& image) {
   const Variable<T> x(Tensor<T>::zeros(image));
@@ -31,8 +34,7 @@ Latency measure_latency(Model& model, const Shape& image) {
     model(x, ctx);
     if (i >= 10) times.push_back((seconds_now() - start) * 1e3);
   }
-  std::sort(times.begin(), times.end());
-  return {times[times.size() / 2], times[times.size() * 95 / 100]};
+  return latency_of(std::move(times));
 }
 
 /// What a model must come to. Each goal is printed, and stands in result.json.

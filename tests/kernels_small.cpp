@@ -24,6 +24,8 @@
 #include <tinynet/kernels/unscale.hpp>
 #include <tinynet/kernels/update.hpp>
 
+#include "sanitized.hpp"
+
 using namespace tinynet;
 using std::int64_t;
 
@@ -125,7 +127,7 @@ void for_row_shapes(const F& f) {
   }
   f(25'000, 3);
   f(2'000, 33);
-  f(4'500, 64);
+  if (!tests::sanitized) f(4'500, 64);  // more units than a reduction has partial sums
 }
 
 }  // namespace

@@ -16,18 +16,10 @@
 #include <tinynet/train/loop.hpp>
 
 #include "messages.hpp"
+#include "sanitized.hpp"
 
 using namespace tinynet;
 using tests::contains;
-
-/// AddressSanitizer adds memory of its own to what a process holds, and gives none back.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool counts_own_memory = false;
-#elif defined(__has_feature)
-constexpr bool counts_own_memory = !__has_feature(address_sanitizer);
-#else
-constexpr bool counts_own_memory = true;
-#endif
 
 namespace {
 
@@ -176,13 +168,13 @@ TEST_CASE("resident memory follows what is touched") {
   }
   CHECK(resident_memory().peak >= before.now + bytes / 10 * 9);
   trim_memory();
-  if (counts_own_memory) CHECK(resident_memory().now <= before.now + bytes / 10);
+  if (!tests::sanitized) CHECK(resident_memory().now <= before.now + bytes / 10);
 }
 
 TEST_CASE("storage of whole huge pages takes no page more") {
   trim_memory();
   const auto before = resident_memory();
-  if (before.now == 0 || !counts_own_memory) return;
+  if (before.now == 0 || tests::sanitized) return;
   constexpr std::size_t bytes = 13 << 19;  // 6.5 MiB, a size class: three huge pages and a quarter
   std::vector<Buffer> buffers;
   for (int i = 0; i < 8; ++i) {

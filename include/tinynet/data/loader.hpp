@@ -135,6 +135,11 @@ class Loader {
         plan_(dataset, options_),
         maker_(std::move(dataset), {options_.augment, options_.mix, options_.normalize,
                                     options_.views, options_.seed}) {}
+  Loader(const Loader&) = default;
+  Loader(Loader&&) = default;
+  Loader& operator=(const Loader&) = default;
+  Loader& operator=(Loader&&) = default;
+  [[gnu::noinline]] ~Loader() {}  // programs have several, with a dozen members to destroy
 
   const Dataset& dataset() const { return maker_.dataset(); }
   const LoaderOptions& options() const { return options_; }
