@@ -74,7 +74,7 @@ class SummaryObserver final : public Observer {
     Reach of;
   };
   /// Of the tensor with that storage; what was not seen is an input.
-  [[gnu::noinline]] Reach& reach_of(const void* id) {
+  Reach& reach_of(const void* id) {
     for (auto& reach : reaches_) {
       if (reach.id == id) return reach.of;
     }
