@@ -99,7 +99,8 @@ int main(int argc, char** argv) {
                    {"lr", "learning rate of Adam", &e.lr},
                    {"growing", "n times as many images a batch; else n times fewer samples",
                     &e.growing},
-                   {"grid", "train with seven pairs of n and k", &e.grid}},
+                   {"grid", "train with seven rows of n, k and epochs, whatever those options say",
+                    &e.grid}},
        .actions = {"train", "test"},
        .dated = true});
   if (program.action == "test") program.writes_nothing();

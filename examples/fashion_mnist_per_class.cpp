@@ -122,7 +122,10 @@ int main(int argc, char** argv) {
            {"lr", "learning rate of AdamW", &e.lr},
            {"weight-decay", "of weights", &e.weight_decay},
            {"schedule", "of the learning rate", &e.schedule, {"constant", "cosine"}},
-           {"grid", "nine runs whose settings are given", &e.grid}}});
+           {"grid",
+            "train nine runs whose epochs, batch sizes and settings are given, whatever those "
+            "options say",
+            &e.grid}}});
   return examples::run(program, [&]<class T>(const Program& one) {
     return e.grid ? train_grid<T>(one, e) : train_per_class<T>(one, e);
   });

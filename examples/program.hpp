@@ -43,6 +43,7 @@ struct Program {
   bool part = false;             // of several runs: --resume begins those that were not begun
   std::int64_t limit_train = 0;  // 0: all images
   bool profile = false;          // say where time and memory of a step go
+  bool preview = false;          // show what augmentation makes of images
   std::string select = "last";   // whose model is tested: train::Selection; empty: no such option
   std::vector<Option> options = {};
   std::vector<std::string> actions =

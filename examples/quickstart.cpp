@@ -30,6 +30,7 @@ template <Scalar T>
 int quickstart(const Program& program) {
   reset_memory_peak();  // of this run alone, where there are several
   const auto [training, testing] = images(program);
+  examples::write_preview(program, training.set, training.loading);
   const data::Loader<T> batches(training.set, training.loading);
   const data::Loader<T> tests(testing.set, testing.loading);
 
@@ -50,8 +51,11 @@ int quickstart(const Program& program) {
   const auto profile = examples::make_profile(program);
   const train::Interrupt interrupt;
   for (std::int64_t epoch = at.epochs; epoch < program.epochs; ++epoch) {
-    train::Mean loss_mean;
-    train::Accuracy accuracy;
+    examples::EpochMeter meter(epoch, std::exchange(unfinished, {}));
+    const auto so_far = [&] {
+      const auto last_step = std::max<std::int64_t>(optimizer.steps() - 1, 0);
+      return meter.result(schedule(last_step).lr, progress.seconds());
+    };
     const auto first_batch = std::exchange(at.batches, 0);
     progress.begin(epoch, first_batch);
     profile->restart();
@@ -66,22 +70,16 @@ int quickstart(const Program& program) {
       scaler.step(optimizer, schedule(optimizer.steps()));
       profile->lap("update");
 
-      loss_mean.add(loss.item(), static_cast<double>(batch.size()));
-      accuracy.add(train::count_correct(logits, batch.labels), batch.size());
-      progress.step({{"loss", loss_mean.value()}, {"acc", accuracy.value()}});
+      meter.add(loss.item(), train::accuracy(logits, batch), batch.size());
+      progress.step({{"loss", meter.loss()}, {"acc", meter.accuracy()}});
       profile->end_step();
       if (interrupt.requested() && batch.index + 1 < batches.batches()) {
-        examples::save_checkpoint(program, checkpoint, history, batch.index + 1);
+        examples::save_checkpoint(program, checkpoint, history, batch.index + 1, {so_far()});
         return train::Interrupt::exit_status;
       }
     }
-    progress.finish({{"loss", loss_mean.value()}, {"acc", accuracy.value()}});
-    history.push_back({.epoch = epoch,
-                       .loss = loss_mean.value(),
-                       .accuracy = accuracy.value(),
-                       .lr = schedule(std::max<std::int64_t>(optimizer.steps() - 1, 0)).lr,
-                       .seconds = progress.seconds(),
-                       .samples = accuracy.total()});
+    progress.finish({{"loss", meter.loss()}, {"acc", meter.accuracy()}});
+    history.push_back(so_far());
     examples::save_checkpoint(program, checkpoint, history);
     if (interrupt.requested()) return train::Interrupt::exit_status;
   }
@@ -91,7 +89,7 @@ int quickstart(const Program& program) {
   examples::show_profile(program, *profile);
   examples::write_results(program, model, batches, tests,
                           {.test = predictions, .history = history});
-  return 0;
+  return program.part && interrupt.requested() ? train::Interrupt::exit_status : 0;
 }
 
 int main(int argc, char** argv) {

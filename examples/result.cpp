@@ -8,12 +8,28 @@
 #include <nlohmann/json.hpp>
 
 #include <tinynet/io/atomic_file.hpp>
+#if __has_include(<stb_image_write.h>)
+#include <tinynet/io/image.hpp>
+#endif
 
 namespace tinynet::examples {
 
 Latency latency_of(std::vector<double> times) {
   std::sort(times.begin(), times.end());
   return {times[times.size() / 2], times[times.size() * 95 / 100]};
+}
+
+void write_preview(const Program& program, const data::Dataset& train_set,
+                   const data::LoaderOptions& loading) {
+  if (!program.preview) return;
+#if __has_include(<stb_image_write.h>)
+  const auto file = program.file("preview.png");
+  io::write_png(file, data::preview(train_set, loading.augment, {.seed = loading.seed}));
+  std::printf("preview  %s\n", file.c_str());
+#else
+  throw StateError(Message("--preview", "this program was built without stb, which writes images")
+                       .hint("install stb and build again: apt-get install libstb-dev"));
+#endif
 }
 
 void write_text(const std::string& path, const std::string& text) {
@@ -113,19 +129,21 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
 
 namespace {
 
-/// A line of names, and one an epoch; reading it back gives all but the validation's counts.
-std::string format_history(const train::History& history) {
+/// A line of names, and one an epoch; reading it back gives all but the validation's counts, and with
+/// 17 digits the same numbers.
+std::string format_history(const train::History& history, int digits = 8) {
   std::string text = "epoch,loss,accuracy,val_loss,val_accuracy,lr,seconds,samples\n";
   for (const auto& e : history) {
     char validation[64] = ",";
     if (e.validation) {
-      std::snprintf(validation, sizeof validation, "%.6f,%.6f", e.validation->loss,
+      std::snprintf(validation, sizeof validation, "%.*g,%.*g", digits, e.validation->loss, digits,
                     e.validation->accuracy);
     }
     char line[192];
-    std::snprintf(line, sizeof line, "%lld,%.6f,%.6f,%s,%.8g,%.3f,%lld\n",
-                  static_cast<long long>(e.epoch + 1), e.loss, e.accuracy, validation,
-                  e.lr.value_or(0), e.seconds, static_cast<long long>(e.samples));
+    std::snprintf(line, sizeof line, "%lld,%.*g,%.*g,%s,%.*g,%.3f,%lld\n",
+                  static_cast<long long>(e.epoch + 1), digits, e.loss, digits, e.accuracy,
+                  validation, digits, e.lr.value_or(0), e.seconds,
+                  static_cast<long long>(e.samples));
     text += line;
   }
   return text;
@@ -159,6 +177,27 @@ train::History parse_history(const std::string& text) {
 
 }  // namespace
 
+EpochMeter::EpochMeter(std::int64_t epoch, const train::History& unfinished) {
+  if (!unfinished.empty()) before_ = unfinished.back();
+  add(before_.loss, before_.accuracy, before_.samples);
+  before_.epoch = epoch;
+}
+
+void EpochMeter::add(double loss, double accuracy, std::int64_t images) {
+  loss_.add(loss, static_cast<double>(images));
+  accuracy_.add(accuracy, static_cast<double>(images));
+  images_ += images;
+}
+
+train::EpochResult EpochMeter::result(std::optional<double> lr, double seconds) const {
+  return {.epoch = before_.epoch,
+          .loss = loss(),
+          .accuracy = accuracy(),
+          .lr = lr,
+          .seconds = before_.seconds + seconds,
+          .samples = images_};
+}
+
 Resumed resume(const Program& program, train::Checkpoint& checkpoint, bool scheduled) {
   for (const auto& [setting, value] : program.settings()) checkpoint.require(setting, value);
   if (!program.resumes()) return {};
@@ -177,8 +216,8 @@ void save_checkpoint(const Program& program, const train::Checkpoint& checkpoint
   checkpoint.save(program.checkpoint(),
                   {.epochs = std::ssize(history),
                    .batches = batches,
-                   .notes = {{"history", format_history(history)},
-                             {"unfinished", format_history(unfinished)},
+                   .notes = {{"history", format_history(history, 17)},
+                             {"unfinished", format_history(unfinished, 17)},
                              {"planned_epochs", std::to_string(program.epochs)},
                              {"command", program.command},
                              {"git_revision", git_revision}}});

@@ -73,6 +73,23 @@ struct Resumed {
   train::History history, unfinished;  // what an epoch that was broken off had come to
 };
 
+/// What an epoch comes to, batch after batch; goes on from what it had come to when it was broken off.
+class EpochMeter {
+ public:
+  EpochMeter(std::int64_t epoch, const train::History& unfinished);
+
+  void add(double loss, double accuracy, std::int64_t images);
+  double loss() const { return loss_.value(); }
+  double accuracy() const { return accuracy_.value(); }
+  /// `seconds` since the epoch went on.
+  train::EpochResult result(std::optional<double> lr, double seconds) const;
+
+ private:
+  train::EpochResult before_;
+  std::int64_t images_ = 0;
+  train::Mean loss_, accuracy_;
+};
+
 /// Tells the checkpoint what must not differ from the run that began, and goes on with it where
 /// --resume asks for that. `scheduled`: learning rates depend on --epochs.
 Resumed resume(const Program& program, train::Checkpoint& checkpoint, bool scheduled = true);
@@ -81,6 +98,11 @@ Resumed resume(const Program& program, train::Checkpoint& checkpoint, bool sched
 void save_checkpoint(const Program& program, const train::Checkpoint& checkpoint,
                      const train::History& history, std::int64_t batches = 0,
                      const train::History& unfinished = {});
+
+/// Writes preview.png into --out where --preview asks for it: a row for each of eight training images,
+/// first as it is, then seven times as augmentation changes it. Throws StateError where stb is missing.
+void write_preview(const Program& program, const data::Dataset& train_set,
+                   const data::LoaderOptions& loading);
 
 /// Writes a file whole or not at all.
 void write_text(const std::string& path, const std::string& text);

@@ -60,6 +60,7 @@ Trained train_and_test(const Program& program, Model& model,
   auto loading = recipe.loading;
   loading.batch_size = program.batch_size;
   loading.seed = program.seed;
+  write_preview(program, train_set, loading);
   const data::Loader<T> batches(train_set, loading);
   const data::LoaderOptions in_order{
       .batch_size = 500, .shuffle = false, .normalize = loading.normalize};
@@ -95,22 +96,10 @@ Trained train_and_test(const Program& program, Model& model,
   // The model without the average that replaces it, and with it, on the same images.
   std::optional<train::Evaluation> plain, replacing;
   for (auto epoch = at.epochs; epoch < program.epochs && !ended; ++epoch) {
-    train::Mean loss_mean, accuracy;
-    std::int64_t samples = 0;
-    double earlier_seconds = 0;
-    for (const auto& part : std::exchange(unfinished, {})) {
-      samples = part.samples;
-      earlier_seconds = part.seconds;
-      loss_mean.add(part.loss, static_cast<double>(samples));
-      accuracy.add(part.accuracy, static_cast<double>(samples));
-    }
-    const auto epoch_so_far = [&] {
-      return train::EpochResult{.epoch = epoch,
-                                .loss = loss_mean.value(),
-                                .accuracy = accuracy.value(),
-                                .lr = schedule(std::max<std::int64_t>(optimizer.steps() - 1, 0)).lr,
-                                .seconds = earlier_seconds + progress.seconds(),
-                                .samples = samples};
+    EpochMeter meter(epoch, std::exchange(unfinished, {}));
+    const auto so_far = [&] {
+      const auto last_step = std::max<std::int64_t>(optimizer.steps() - 1, 0);
+      return meter.result(schedule(last_step).lr, progress.seconds());
     };
     const auto first_batch = std::exchange(at.batches, 0);
     progress.begin(epoch, first_batch);
@@ -136,18 +125,15 @@ Trained train_and_test(const Program& program, Model& model,
       if (ema) ema->update(model);
       profile->lap("update");
 
-      const auto weight = static_cast<double>(batch.size());
-      loss_mean.add(loss.item(), weight);
-      accuracy.add(train::accuracy(logits, batch), weight);
-      samples += batch.size();
-      progress.step({{"loss", loss_mean.value()}, {"acc", accuracy.value()}});
+      meter.add(loss.item(), train::accuracy(logits, batch), batch.size());
+      progress.step({{"loss", meter.loss()}, {"acc", meter.accuracy()}});
       profile->end_step();
       if (interrupt.requested() && batch.index + 1 < batches.batches()) {
-        save_checkpoint(program, checkpoint, history, batch.index + 1, {epoch_so_far()});
+        save_checkpoint(program, checkpoint, history, batch.index + 1, {so_far()});
         return stopped(epoch + 1);
       }
     }
-    auto result = epoch_so_far();
+    auto result = so_far();
     bool stop = interrupt.requested();
     if (best) {
       std::optional<train::Evaluation> raw;

@@ -251,6 +251,7 @@ TEST_CASE("Ema: what is swapped in is used, and nothing else happens meanwhile")
     CHECK(contains(
         message_of<StateError>([&] { ema.visit_state([](const std::string&, const auto&) {}); }),
         "visit_state"));
+    CHECK(contains(message_of<StateError>([&] { nn::copy_values(ema, model); }), "members"));
   }
   CHECK(output() == raw);
   ema.update(model);
@@ -393,6 +394,27 @@ TEST_CASE("WeightAverage: the mean, weighted where asked") {
   check(mean, sum);
   check(weighted, weighted_sum);
   CHECK(contains(message_of<StateError>([&] { mean.add(model, 0); }), "[WeightAverage] weight"));
+}
+
+TEST_CASE("WeightAverage: what is saved goes on, bit for bit") {
+  const TemporaryFile file("mean");
+  auto model = initialized();
+  train::WeightAverage whole(model), part(model), rest(model);
+  for (int t = 0; t < 4; ++t) {
+    scramble(model, static_cast<std::uint64_t>(t));
+    whole.add(model);
+    auto& now = t < 2 ? part : rest;
+    if (t == 2) {
+      train::Checkpoint(model).add("mean", part).save(file.path, {});
+      train::Checkpoint(model).add("mean", rest).load(file.path);
+      scramble(model, 2);
+    }
+    now.add(model);
+  }
+  whole.copy_to(model);
+  const auto expected = values_of(model);
+  rest.copy_to(model);
+  CHECK(values_of(model) == expected);
 }
 
 TEST_CASE("average_files") {

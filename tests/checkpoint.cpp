@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -114,6 +115,25 @@ TEST_CASE("counts in the metadata that are none are refused") {
     Run run;
     CHECK(contains(message_of<DataError>([&] { run.checkpoint.load(file); }),
                    "epochs in the metadata is no count"));
+  }
+}
+
+TEST_CASE("the best result so far is a number in any locale, or refused") {
+  const tests::TemporaryFolder folder;
+  const auto file = folder.path / "checkpoint.safetensors";
+  Run run;
+  for (const double best : {-std::numeric_limits<double>::infinity(), 0.1, -3e-300}) {
+    run.checkpoint.save(file, {.best = best});
+    CHECK(run.checkpoint.load(file).best == best);
+  }
+  for (const auto* value : {"", "0,91", "best"}) {
+    io::SafetensorsWriter writer;
+    writer.metadata("epochs", "1");
+    writer.metadata("batches", "0");
+    writer.metadata("best", value);
+    writer.write(file);
+    CHECK(contains(message_of<DataError>([&] { run.checkpoint.load(file); }),
+                   "best in the metadata is no number"));
   }
 }
 

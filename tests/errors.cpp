@@ -116,6 +116,12 @@ TEST_CASE("depthwise_conv2d") {
         "  weight  [4, 3, 3, 1]        (oc, kh, kw, ic / groups)\n"
         "  in      body.3\n"
         "  hint: set DepthwiseConv2dOptions::channels to 5");
+  CHECK(error({1, 5, 5, 8}, {4, 3, 3, 2}) ==
+        "[depthwise_conv2d] a channel has one window\n"
+        "  expected  [c, kh, kw, 1]\n"
+        "  weight  [4, 3, 3, 2]\n"
+        "  in      body.3\n"
+        "  hint: conv2d takes windows over several channels: set its groups");
   CHECK(error({2, 2, 8, 4}, {4, 3, 3, 1}) ==
         "[depthwise_conv2d] the window does not fit into the image\n"
         "  input   [2, 2, 8, 4]        (n, h, w, ic)\n"

@@ -219,6 +219,20 @@ TEST_CASE("an ensemble votes, and probabilities decide where votes tie") {
   CHECK(std::isfinite(train::evaluate(all).loss));
 }
 
+TEST_CASE("no number of firm opinions outweighs a vote") {
+  train::Ensemble equal(train::Combine::votes);
+  for (int member = 0; member < 2; ++member) equal.add(predictions({0.02f, 0, -20}, {0}, 3));
+  equal.add(predictions({-20, 20, -20}, {0}, 3));
+  equal.add(predictions({-20, 0, 0.02f}, {0}, 3));
+  CHECK(equal.predictions().predicted(0) == 0);  // by the mean of probabilities it is 1
+  train::Ensemble weighted(train::Combine::votes);
+  weighted.add(predictions({0.01f, 0, -9}, {0}, 3), 1.1);
+  weighted.add(predictions({-9, 9, -9}, {0}, 3), 1);
+  const auto chances = train::probabilities(weighted.predictions());
+  CHECK(chances(0, 0) > chances(0, 1));
+  CHECK(chances(0, 1) > chances(0, 2));
+}
+
 TEST_CASE("members of an ensemble must have seen the same, and may come from files") {
   const auto path = std::filesystem::temp_directory_path() / "tinynet_predictions.safetensors";
   const auto seen = stored();
@@ -232,11 +246,11 @@ TEST_CASE("members of an ensemble must have seen the same, and may come from fil
                  "[combine] weight is out of range\n  expected  above 0\n  came    0"));
   auto other = seen;
   std::swap(other.samples[0], other.samples[1]);
-  CHECK(
-      message_of<StateError>([&] { ensemble.add(other); }) ==
-      "[ensemble] the members did not see the same samples\n  expected  300                 "
-      "samples\n  came    300                 samples, or in another order\n  hint: predict every "
-      "member with the same loader, without shuffling");
+  CHECK(message_of<StateError>([&] { ensemble.add(other); }) ==
+        "[ensemble] the members did not see the same samples\n  expected  300                 "
+        "samples\n  came    300                 samples, in another order or of another data set\n "
+        " hint: predict every "
+        "member with the same loader, without shuffling");
   train::save_predictions({seen.logits.rows(0, 299), seen.labels, seen.samples}, path);
   CHECK(contains(message_of<DataError>([&] { train::load_predictions(path); }),
                  "[load_predictions] needs a row of logits for each label"));

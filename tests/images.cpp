@@ -196,7 +196,7 @@ TEST_CASE("a folder of classes becomes a data set, in the order of names") {
   const auto a0 = noise({6, 4, 3}, 1), a1 = noise({6, 4, 3}, 2), b0 = noise({6, 4, 3}, 3);
   folder.add("b_second/0.png", b0);
   folder.add("a_first/deep/er/1.PNG", a1);
-  folder.add("a_first/0.png", a0);
+  folder.add("a_first/z.png", a0);  // before what lies deeper, as torchvision has it
   folder.add("a_first/.thumbnails/deep/0.png", b0);
   folder.add("a_first/deep/.hidden.png", b0);
   folder.add("a_first/notes.txt", "not an image, and not named like one");

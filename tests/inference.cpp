@@ -279,7 +279,15 @@ TEST_CASE("a frozen model keeps its values") {
   CHECK(message_of<StateError>([&] { nn::fold_batch_norm(model, {1, 8, 8, 2}); }) != "");
   nn::unfreeze(model);
   optim::Sgd<float> sgd(nn::parameters(model), {.lr = 0.1});
-  nn::freeze(model, {{1, 8, 8, 2}});
+  {
+    Tape tape;
+    auto ctx = Context::training(tape);
+    const auto loss =
+        ops::mean(model(Variable<float>(Tensor<float>::ones({2, 8, 8, 2})), ctx), ctx);
+    nn::freeze(model, {{1, 8, 8, 2}});
+    loss.backward();  // begun before
+    CHECK_THROWS_AS(sgd.step(), StateError);
+  }
   const auto before = evaluate<float>(model, {2, 8, 8, 2});
   const auto says = message_of<StateError>([&] { nn::initialize(model, 2); });
   CHECK(contains(says, "[Parameter] the values of a frozen model do not change"));

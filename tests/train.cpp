@@ -11,6 +11,9 @@
 #include <tinynet/models/cnn.hpp>
 #include <tinynet/optim/sgd.hpp>
 #include <tinynet/train/loop.hpp>
+#include <tinynet/train/lr_find.hpp>
+
+#include "messages.hpp"
 
 using namespace tinynet;
 
@@ -361,6 +364,28 @@ TEST_CASE("fit scales the loss of float16, by a scaler of the caller's or its ow
   optim::GradScaler overflowing({.init_scale = 1e38});
   CHECK_FALSE(learns(&overflowing, 6, 0.05));
   CHECK(overflowing.skipped() == 6);
+}
+
+TEST_CASE("fit and lr_find take a scaler for networks of float16 whose images are in float") {
+  const data::Loader<float> loader(halves(32), {.batch_size = 32});
+  auto model = small_cnn<float>();
+  nn::initialize(model, 1);
+  optim::Sgd<float> sgd(nn::parameters(model), {.lr = 0.05});
+  optim::GradScaler scaler({.init_scale = 1024, .growth_interval = 1});
+  train::fit(model, sgd, loader, {.epochs = 3, .scaler = &scaler, .progress = quiet});
+  CHECK(scaler.scale() == 8 * 1024);
+  const auto losses = [&](std::optional<optim::GradScalerOptions> scaling) {
+    std::vector<double> all;
+    for (const auto& point :
+         train::lr_find(model, sgd, loader, {.steps = 5, .scaler = scaling}).points) {
+      all.push_back(point.loss);
+    }
+    return all;
+  };
+  CHECK(losses({}) == losses(optim::GradScalerOptions{.init_scale = 1024}));  // a power of two
+  CHECK(tests::contains(
+      tests::message_of<StateError>([&] { losses(optim::GradScalerOptions{.init_scale = 0}); }),
+      "[GradScaler] init_scale"));
 }
 
 TEST_CASE("fit gives the same bits for any number of threads, prefetch and progress") {

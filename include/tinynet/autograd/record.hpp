@@ -144,7 +144,7 @@ struct Target {
   [[gnu::noinline]] Gradient<U> gradient() const {
     if (node && node->over) throw_over(*node);
     if (parameter && parameter->version != version) throw_changed(parameter->name);
-    return {node.get(), learns ? parameter.get() : nullptr};
+    return {node.get(), learns && !parameter->frozen ? parameter.get() : nullptr};
   }
 };
 

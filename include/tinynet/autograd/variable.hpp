@@ -99,7 +99,7 @@ class Variable {
   /// Propagates d(this) back to all leaves and parameters that it depends on, and frees the tape.
   /// Without a seed the variable must be a scalar (a loss), whose gradient is `weight`: 1 / n for
   /// the mean over n backward passes that add up, batch.size() / total where batches differ in
-  /// size.
+  /// size. Where it throws, gradients that it had written stay: optimizer.zero_grad() drops them.
   inline void backward(double weight = 1) const;
   inline void backward(const Tensor<T>& seed) const;
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <tinynet/data/dataset.hpp>
@@ -31,8 +32,8 @@ bool leads_up(const std::filesystem::path& link) {
   return std::mismatch(to.begin(), to.end(), in.begin(), in.end()).first == to.end();
 }
 
-/// The entries of a folder that `wanted` accepts, sorted; hidden ones, and what lies in hidden folders,
-/// are nobody's images.
+/// The entries of a folder that `wanted` accepts, folder after folder and sorted in each, as torchvision
+/// has them; hidden ones, and what lies in hidden folders, are nobody's images.
 template <class Iterator, class F>
 std::vector<std::filesystem::path> sorted_entries(const std::filesystem::path& folder, F wanted) {
   std::vector<std::filesystem::path> found;
@@ -52,7 +53,10 @@ std::vector<std::filesystem::path> sorted_entries(const std::filesystem::path& f
                         .fact("folder", folder.string())
                         .fact("reason", missing ? std::string() : error.message()));
   }
-  std::sort(found.begin(), found.end());
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.parent_path().string(), a.filename().string()) <
+           std::pair(b.parent_path().string(), b.filename().string());
+  });
   return found;
 }
 
@@ -72,7 +76,7 @@ bool is_image_file(const std::filesystem::directory_entry& entry) {
 
 /// The PNG and JPEG files of a folder that holds one sub-folder for each class, as torchvision's
 /// ImageFolder reads them: classes in the order of their names, then files in the order of theirs,
-/// those in deeper folders included. All images are held in memory, a byte per value. Throws
+/// those in deeper folders behind them. All images are held in memory, a byte per value. Throws
 /// DataError with the file that cannot be read or that is not like the first.
 template <class = void>
 Dataset image_folder(const std::filesystem::path& folder, const ImageFolderOptions& options = {}) {

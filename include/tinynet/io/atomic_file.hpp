@@ -25,15 +25,17 @@ namespace tinynet::inline TINYNET_ABI::io {
 template <class = void>
 class AtomicFileOnDemand {
  public:
-  explicit AtomicFileOnDemand(const std::string& path)
-      : path_(behind_links(path)), temporary_(temporary_name()) {
+  explicit AtomicFileOnDemand(const std::string& path) : path_(behind_links(path)) {
     struct stat old;
     const bool replaces = ::stat(path_.c_str(), &old) == 0;
     if (replaces && !S_ISREG(old.st_mode) && !S_ISDIR(old.st_mode)) {
       errno = EINVAL;
       fail("a file cannot take the place of a device or a pipe");
     }
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    do {  // a process of the same number, in another container, may have that name
+      temporary_ = temporary_name();
+      descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (descriptor_ < 0 && errno == EEXIST);
     if (descriptor_ < 0) fail("cannot create the file");
     if (replaces) (void)::fchmod(descriptor_, old.st_mode & 0777);  // who may read it stays
   }

@@ -14,7 +14,7 @@
 
 namespace tinynet::inline TINYNET_ABI::io {
 
-/// All bytes of a file. Throws DataError if it is missing, a folder, or cannot be read to its end.
+/// All bytes of a file. Throws DataError if it is missing, no regular file, or cannot be read to its end.
 inline std::vector<std::byte> read_file(const std::string& path) {
   const auto fail = [&](const Text& what, const Text& reason = {}) {
     throw DataError(Message("read", what).fact("file", path).fact("reason", reason));
@@ -28,6 +28,7 @@ inline std::vector<std::byte> read_file(const std::string& path) {
   struct stat status;
   if (::fstat(::fileno(file.get()), &status) != 0) fail("cannot read the file", reason());
   if (S_ISDIR(status.st_mode)) fail("this is a folder, expected a file");
+  if (!S_ISREG(status.st_mode)) fail("this is a device or a pipe, expected a file");
   const auto size = static_cast<std::size_t>(status.st_size);
   std::vector<std::byte> bytes(size);
   const auto count = std::fread(bytes.data(), 1, size, file.get());

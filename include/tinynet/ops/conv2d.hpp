@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include <tinynet/kernels/conv2d.hpp>
 #include <tinynet/kernels/reduce.hpp>
 #include <tinynet/ops/check.hpp>
@@ -47,7 +49,7 @@ Variable<T> conv2d(const Variable<T>& x,            // [n, h, w, ic]
               {.bias = bias ? bias.span() : std::span<const param_t<T>>{},
                .moments = {{}, moments ? moments->span() : std::span<double>()}},
               g);
-  const Op op{"conv2d", g.macs(), g.kh, g.stride, g.dilation};
+  const Op op{"conv2d", g.macs(), std::max(g.kh, g.kw), g.stride, g.dilation};
   return record(ctx, op, y, inputs(x, w, bias),
                 [g, x = if_wanted(w, x.value()), w](const auto& dy, auto dx, auto dw, auto db) {
                   if (dx) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include <tinynet/kernels/depthwise_conv2d.hpp>
 #include <tinynet/kernels/reduce.hpp>
 #include <tinynet/ops/window.hpp>
@@ -15,10 +17,17 @@ Variable<T> depthwise_conv2d(const Variable<T>& x,            // [n, h, w, c]
                              const Weight<param_t<T>>& bias,  // [c], or absent
                              Window window, Context& ctx) {   // -> [n, oh, ow, c]
   if (w.shape().axes() == 4) window.groups = w.shape()[0];
+  if (w.shape().axes() == 4 && w.shape()[3] != 1) {
+    throw ShapeError(Message("depthwise_conv2d", "a channel has one window")
+                         .fact("expected", "[c, kh, kw, 1]")
+                         .fact("weight", w.shape())
+                         .fact("in", where(ctx, w))
+                         .hint("conv2d takes windows over several channels: set its groups"));
+  }
   const auto g = conv2d_geometry("depthwise_conv2d", x.shape(), w, bias, window, ctx);
   Tensor<T> y({g.n, g.oh, g.ow, g.oc});
   kernels::depthwise_forward<T>(g).run(y.span(), x.value().span(), w.span(), bias.span(), g);
-  const Op op{"depthwise_conv2d", g.macs(), g.kh, g.stride, g.dilation};
+  const Op op{"depthwise_conv2d", g.macs(), std::max(g.kh, g.kw), g.stride, g.dilation};
   return record(
       ctx, op, y, inputs(x, w, bias),
       [g, x = if_wanted(w, x.value()), w = w.value()](const auto& dy, auto dx, auto dw, auto db) {

@@ -110,7 +110,7 @@ class Tensor {
   static Tensor from(const Shape& shape, std::initializer_list<T> values) {
     return from(shape, std::span<const T>(values.begin(), values.size()));
   }
-  /// Uniform in [low, high), the same for any number of threads.
+  /// Uniform in [low, high), the same for any number of threads; rounding to T may make it `high`.
   static Tensor uniform(const Shape& shape, random::Key key, float low = 0, float high = 1) {
     return generated(shape, [=](auto i) { return low + (high - low) * random::uniform(key, i); });
   }

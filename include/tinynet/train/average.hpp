@@ -29,25 +29,33 @@ class WeightAverageOnDemand {
   /// another.
   void add(const nn::Members& model, double weight = 1) {
     require_setting(weight > 0, "WeightAverage", "weight", weight, "above 0");
-    const double old = total_ / (total_ + weight);
+    auto& total = *total_.data();
+    const double old = total / (total + weight);
     weights_.combine_with(model, [old]<class P>(std::span<P> mean, std::span<const P> values) {
       kernels::ema_update<P>(mean, values, old);
     });
-    total_ += weight;
+    total += weight;
   }
 
   /// Gives a model the mean. Throws StateError before the first `add`.
   void copy_to(const nn::Members& model) {
-    if (total_ == 0) {
+    if (total_.item() == 0) {
       throw StateError(
           Message("WeightAverage", "there is nothing to average").hint("call add(model) first"));
     }
     weights_.copy_to(model);
   }
 
+  /// Calls `f(name, tensor)` for "total" and each mean: views, as Optimizer::visit_state gives them.
+  template <class F>
+  void visit_state(const F& f) const {
+    f(std::string("total"), total_);
+    weights_.visit_state(f);
+  }
+
  private:
   Weights weights_;
-  double total_ = 0;
+  Tensor<double> total_ = Tensor<double>::zeros({});  // of the weights of all that was added
 };
 using WeightAverage = WeightAverageOnDemand<>;
 

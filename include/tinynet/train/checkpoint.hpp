@@ -1,8 +1,8 @@
 #pragma once
 
+#include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <map>
@@ -70,8 +70,8 @@ class CheckpointOnDemand {
     }
     for (const auto& [key, value] : position.notes) file.metadata(key, value);
     for (const auto& [key, value] : settings_) file.metadata(key, value);
-    char best[32];
-    std::snprintf(best, sizeof best, "%.17g", position.best);
+    char best[32];  // whatever the locale
+    *std::to_chars(best, best + sizeof best - 1, position.best).ptr = '\0';
     file.metadata("epochs", std::to_string(position.epochs));
     file.metadata("batches", std::to_string(position.batches));
     file.metadata("best", best);
@@ -85,7 +85,7 @@ class CheckpointOnDemand {
     Position position{.notes = file.metadata()};
     position.epochs = whole(file, "epochs");
     position.batches = whole(file, "batches");
-    position.best = std::strtod(position.notes["best"].c_str(), nullptr);
+    position.best = number(file, "best");
 
     auto parts = entries();
     io::TensorCheck check;
@@ -150,22 +150,35 @@ class CheckpointOnDemand {
     }
   }
 
+  static const std::string& text_of(const io::Safetensors& file, const char* key) {
+    const auto found = file.metadata().find(key);
+    if (found != file.metadata().end()) return found->second;
+    throw DataError(Message("Checkpoint::load", "the file is not a checkpoint")
+                        .fact("file", file.path())
+                        .fact("missing", {key, " in its metadata"})
+                        .hint("for a file with a model alone use nn::load"));
+  }
+  [[noreturn]] static void refuse(const io::Safetensors& file, const char* key, const char* what) {
+    throw DataError(Message("Checkpoint::load", {key, " in the metadata is no ", what})
+                        .fact("file", file.path())
+                        .fact("came", text_of(file, key)));
+  }
   /// A count in the metadata, whatever a hostile file has there.
   static std::int64_t whole(const io::Safetensors& file, const char* key) {
-    const auto found = file.metadata().find(key);
-    if (found == file.metadata().end()) {
-      throw DataError(Message("Checkpoint::load", "the file is not a checkpoint")
-                          .fact("file", file.path())
-                          .fact("missing", {key, " in its metadata"})
-                          .hint("for a file with a model alone use nn::load"));
-    }
-    const auto& text = found->second;
+    const auto& text = text_of(file, key);
     const bool digits = !text.empty() && text.size() < 19 &&
                         text.find_first_not_of("0123456789") == std::string::npos;
-    if (digits) return std::strtoll(text.c_str(), nullptr, 10);
-    throw DataError(Message("Checkpoint::load", {key, " in the metadata is no count"})
-                        .fact("file", file.path())
-                        .fact("came", text));
+    if (!digits) refuse(file, key, "count");
+    return std::strtoll(text.c_str(), nullptr, 10);
+  }
+  static double number(const io::Safetensors& file, const char* key) {
+    const auto& text = text_of(file, key);
+    const auto* end = text.data() + text.size();
+    double value = 0;
+    if (std::from_chars(text.data(), end, value).ptr != end || text.empty()) {
+      refuse(file, key, "number");
+    }
+    return value;
   }
 
   nn::Members model_;

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include <tinynet/core/require_setting.hpp>
@@ -26,6 +28,7 @@ class Combination {
     if (sums_.empty()) {
       shape_ = logits.shape();
       sums_.assign(static_cast<std::size_t>(logits.size()), 0);
+      if (how_ == Combine::votes) votes_ = sums_;
     }
     if (logits.shape() != shape_) {
       throw ShapeError(Message("combine", "opinions must be on the same samples and classes")
@@ -35,18 +38,27 @@ class Combination {
     weight_ += weight;
     const auto k = static_cast<std::size_t>(shape_[1]);
     for (std::size_t at = 0; at < sums_.size(); at += k) {
-      add_row(sums_.data() + at, logits.span().subspan(at, k), weight);
+      const auto row = logits.span().subspan(at, k);
+      add_row(sums_.data() + at, row, weight);
+      if (how_ != Combine::votes) continue;
+      if (const auto winner = argmax<float>(row); winner >= 0) {
+        votes_[at + static_cast<std::size_t>(winner)] += weight;
+      }
     }
   }
 
   /// The mean logits, or the logarithms of the mean probabilities or shares of votes.
   Tensor<float> logits() const {
     Tensor<float> result(shape_);
-    // A vote weighs more than all that the probabilities of all opinions can differ by.
-    const double total = how_ == Combine::votes ? 2 * weight_ : weight_;
-    for (std::size_t i = 0; i < sums_.size(); ++i) {
-      const double mean = sums_[i] / total;
-      result.data()[i] = static_cast<float>(how_ == Combine::logits ? mean : std::log(mean));
+    const auto k = static_cast<std::size_t>(shape_[1]);
+    std::vector<double> means(k);
+    for (std::size_t at = 0; at < sums_.size(); at += k) {
+      for (std::size_t j = 0; j < k; ++j) means[j] = sums_[at + j] / weight_;
+      if (how_ == Combine::votes) put_votes_first(means, {votes_.data() + at, k});
+      for (std::size_t j = 0; j < k; ++j) {
+        result.data()[at + j] =
+            static_cast<float>(how_ == Combine::logits ? means[j] : std::log(means[j]));
+      }
     }
     return result;
   }
@@ -61,13 +73,26 @@ class Combination {
         kernels::reference::log_sum_exp(logits.data(), static_cast<std::int64_t>(logits.size()));
     for (std::size_t j = 0; j < logits.size(); ++j)
       sums[j] += weight * std::exp(logits[j] - log_sum);
-    const auto winner = argmax<float>(logits);
-    if (how_ == Combine::votes && winner >= 0) sums[winner] += weight;
+  }
+
+  /// Turns mean probabilities into shares of votes to which they add less than any two shares differ by.
+  void put_votes_first(std::span<double> means, std::span<const double> votes) const {
+    std::vector<double> sorted(votes.begin(), votes.end());
+    std::sort(sorted.begin(), sorted.end());
+    double apart = weight_;  // the smallest difference; rounding makes none
+    for (std::size_t j = 1; j < sorted.size(); ++j) {
+      const double difference = sorted[j] - sorted[j - 1];
+      if (difference > 1e-9 * weight_) apart = std::min(apart, difference);
+    }
+    const double part = apart / (2 * weight_);
+    for (std::size_t j = 0; j < means.size(); ++j) {
+      means[j] = (votes[j] / weight_ + part * means[j]) / (1 + part);
+    }
   }
 
   Combine how_;
   Shape shape_;
-  std::vector<double> sums_;  // [n, k]
+  std::vector<double> sums_, votes_;  // [n, k]
   double weight_ = 0;
 };
 

@@ -36,10 +36,7 @@ Comparison compare(const Evaluation& first, const Evaluation& second) {
 /// added to each of the four cells (Agresti and Min 2005). Throws StateError if the samples differ.
 template <class = void>
 Comparison compare(const Predictions& first, const Predictions& second) {
-  const bool same =
-      first.size() == second.size() && first.samples == second.samples &&
-      std::equal(first.labels.data(), first.labels.data() + first.size(), second.labels.data());
-  if (!same) {
+  if (!same_samples(first, second)) {
     throw StateError(Message("compare", "the two models were not tested on the same samples")
                          .fact("first", first.size(), "samples")
                          .fact("second", second.size(), "samples")

@@ -62,7 +62,11 @@ class EmaOnDemand {
     ++*updates_.data();
   }
 
-  void members(nn::Members& m) { weights_.members(m); }
+  /// Throws StateError while the model has the averages.
+  void members(nn::Members& m) {
+    require_apart("members");
+    weights_.members(m);
+  }
 
   /// Gives a model the averages for good.
   void copy_to(const nn::Members& model) {

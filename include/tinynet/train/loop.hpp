@@ -37,7 +37,7 @@ struct FitOptions {
   std::int64_t first_batch = 0;  // of that epoch; behind its last one, fit begins with the next
   std::optional<optim::Schedule> schedule = {};  // of the step; none: the optimizer's own lr
   ops::CrossEntropyOptions loss = {};
-  optim::GradScaler* scaler = nullptr;  // of float16, for checkpoints; none: one of its own
+  optim::GradScaler* scaler = nullptr;  // of the loss; none: one of its own for images in float16
   const data::Loader<T>* validation = nullptr;
   /// The training images without augmentation: evaluated after each epoch, for the accuracy on batches
   /// that were augmented, by a model that changed, says little. The gap is named at the end.
@@ -78,22 +78,19 @@ void note_slow_precision() {
 ///     }
 ///
 /// The loss of a float16 network is scaled, as by optim::GradScaler: scaler.backward(loss) and
-/// scaler.step(optimizer, ...) there.
+/// scaler.step(optimizer, ...) there. One that takes images in float, as models::Airbench<float16>,
+/// wants options.scaler.
 ///
 /// Throws StateError, before the step, if a loss is not finite.
 template <class Model, class P, Scalar T>
 History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>& loader,
             const FitOptions<T>& options = {}) {
   note_slow_precision<T>();
-  // Elsewhere a scaler would do nothing, but every program would compile it.
-  constexpr bool scaled = std::is_same_v<T, float16>;
-  std::conditional_t<scaled, optim::GradScaler, std::nullptr_t> own_scaler{};
-  [[maybe_unused]] auto* scaler = options.scaler;
-  if constexpr (scaled) {
-    if (!scaler) scaler = &own_scaler;
-  }
+  std::optional<optim::GradScaler> own_scaler;
+  auto* scaler = options.scaler;
+  if (std::is_same_v<T, float16> && !scaler) scaler = &own_scaler.emplace();
   const auto update = [&](const auto&... settings) {
-    if constexpr (scaled) scaler->step(optimizer, settings...);
+    if (scaler) scaler->step(optimizer, settings...);
     else optimizer.step(settings...);
   };
   Progress progress(options.epochs, loader.batches(), options.progress);
@@ -123,7 +120,7 @@ History fit(Model& model, optim::Optimizer<P>& optimizer, const data::Loader<T>&
         }
         throw_non_finite(value, step, epoch, batch.index, found);
       }
-      if constexpr (scaled) scaler->backward(mean);
+      if (scaler) scaler->backward(mean);
       else mean.backward();
       if (options.schedule) {
         const auto settings = (*options.schedule)(step);

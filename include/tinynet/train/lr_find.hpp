@@ -30,6 +30,8 @@ struct LrFindOptions {
   double diverged = 4;     // ends the test where the smoothed loss is so many times its lowest
   ops::CrossEntropyOptions loss = {};  // where a loader is given
   std::uint64_t seed = 1;              // of dropout
+  /// Of the loss where a loader is given; left out: PyTorch's for images in float16, none for others.
+  std::optional<optim::GradScalerOptions> scaler = {};
 };
 
 struct LrPoint {
@@ -156,7 +158,8 @@ LrCurve lr_find(Model& model, optim::Optimizer<P>& optimizer, const data::Loader
                 const LrFindOptions& options = {}) {
   detail::LrSweep sweep(options);
   const detail::Untouched<P> untouched(model, optimizer);
-  optim::GradScaler scaler({.enabled = std::is_same_v<T, float16>});
+  optim::GradScaler scaler(
+      options.scaler.value_or(optim::GradScalerOptions{.enabled = std::is_same_v<T, float16>}));
   for (std::int64_t epoch = 0; sweep.goes_on(); ++epoch) {
     for (const auto& batch : loader.epoch(epoch)) {
       const auto step = static_cast<std::uint64_t>(sweep.step());

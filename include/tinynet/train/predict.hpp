@@ -28,6 +28,13 @@ struct Predictions {
   std::int32_t predicted(std::int64_t i) const { return argmax<float>(row(i)); }
 };
 
+/// Whether two models said something of the same samples, in the same order.
+template <class = void>
+bool same_samples(const Predictions& a, const Predictions& b) {
+  return a.samples == b.samples && a.size() == b.size() &&
+         std::equal(a.labels.data(), a.labels.data() + a.size(), b.labels.data());
+}
+
 /// softmax(logits): [n, k]
 template <class = void>
 Tensor<float> probabilities(const Predictions& predictions) {

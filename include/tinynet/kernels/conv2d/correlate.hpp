@@ -133,7 +133,7 @@ struct CorrelateUnit {
   const T* in;
   InputMap map;
   const A* packed;
-  ChannelExtras<A> extras;  // of all channels; a unit has moments of its own
+  ChannelExtras<A> extras;  // of all channels; a strip has moments of its own
   Correlation c;
   Strips s;
   std::int64_t parts;  // of the blocks, in units of their own
@@ -142,15 +142,19 @@ struct CorrelateUnit {
   [[gnu::noinline]] void operator()(std::int64_t unit) const {
     const auto part = unit % parts, group = unit / parts % c.g.groups;
     const auto strip = s.at(unit / parts / c.g.groups, c);
-    auto own = extras;
-    if (own.first) {
-      own.first += unit * 2 * c.out_c;
-      own.second = own.first + c.out_c;
-      std::fill_n(own.first, 2 * c.out_c, 0.0);
-    }
     const auto group_in = c.group_in(), group_out = c.group_out();
     const auto padded = padded_channels<A>(group_out);
     const auto blocks = pieces(group_out, block_channels<A>);
+    auto own = extras;
+    if (own.first) {
+      own.first += unit / parts / c.g.groups * 2 * c.out_c;
+      own.second = own.first + c.out_c;
+      const auto begin = part * blocks / parts * block_channels<A>;
+      const auto end = std::min((part + 1) * blocks / parts * block_channels<A>, group_out);
+      for (auto* sums : {own.first, own.second}) {
+        std::fill_n(sums + group * group_out + begin, end - begin, 0.0);
+      }
+    }
     Scratch scratch;
     const A* input = nullptr;
     if constexpr (std::is_same_v<T, A>) {
@@ -188,11 +192,11 @@ struct CorrelateUnit {
 
 }  // namespace detail
 
-/// sums [2, channels] = those of all units [unit][2, channels], in their order.
-inline void join_moments(std::span<double> sums, const double* of_units, std::int64_t units) {
+/// sums [2, channels] = those of all parts [part][2, channels], in their order.
+inline void join_moments(std::span<double> sums, const double* of_parts, std::int64_t parts) {
   std::fill(sums.begin(), sums.end(), 0.0);
-  for (std::int64_t unit = 0; unit < units; ++unit, of_units += sums.size()) {
-    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += of_units[i];
+  for (std::int64_t part = 0; part < parts; ++part, of_parts += sums.size()) {
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += of_parts[i];
   }
 }
 
@@ -211,10 +215,10 @@ void correlate(T* out, Store store, const T* in, const accumulate_t<T>* packed,
   detail::ChannelExtras<A> extras{fusion.bias.data(), fusion.moments.center.data()};
   Scratch scratch;
   const auto sums = fusion.moments.sums;
-  if (!sums.empty()) extras.first = scratch.take<double>(all * std::ssize(sums)).data();
+  if (!sums.empty()) extras.first = scratch.take<double>(s.count * std::ssize(sums)).data();
   parallel_for(all, Cost::of_macs(c.g.macs()),
                detail::CorrelateUnit<T>{out, store, in, fusion.map, packed, extras, c, s, parts});
-  join_moments(sums, extras.first, sums.empty() ? 0 : all);
+  join_moments(sums, extras.first, sums.empty() ? 0 : s.count);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
