@@ -2,10 +2,11 @@
 
 #include <algorithm>
 
-#include <tinynet/core/pieces.hpp>
 #include <tinynet/core/parallel.hpp>
+#include <tinynet/core/pieces.hpp>
 #include <tinynet/core/simd.hpp>
 #include <tinynet/kernels/conv2d/correlation.hpp>
+#include <tinynet/kernels/gemm/pack.hpp>
 
 /// Weights in the order in which a correlation multiplies with them, so that the innermost loop
 /// reads one contiguous panel for each block of output channels.
@@ -45,23 +46,21 @@ void pack_correlation(A* packed, const A* w, const Correlation& c) {
     const auto size = std::min(block_channels<A>, padded - first);
     const auto valid = std::min(size, out - first);
     const A* group_weights = w + group * (c.g.oc / c.g.groups) * c.tap_count() * c.group_ic();
-    const auto weight = [&](std::int64_t place, std::int64_t o, std::int64_t i) {
-      const auto oc = c.backward ? i : o, ic = c.backward ? o : i;
-      return group_weights[(oc * c.tap_count() + place) * c.group_ic() + ic];
-    };
+    const auto oc_stride = c.tap_count() * c.group_ic();
+    const auto o_stride = c.backward ? 1 : oc_stride, i_stride = c.backward ? oc_stride : 1;
     A* phase = packed + group * c.tap_count() * in * padded;
     for (std::int64_t r = 0; r < c.phases * c.phases; ++r) {
       const auto rows = c.rows(r / c.phases), cols = c.cols(r % c.phases);
       const auto taps = rows.taps * cols.taps;
       A* to = phase + first * taps * in;
       for (std::int64_t chunk = 0; chunk < in; chunk += chunk_channels) {
-        const auto chunk_end = std::min(chunk + chunk_channels, in);
+        const auto channels = std::min(chunk_channels, in - chunk);
         for (std::int64_t tap = 0; tap < taps; ++tap) {
           const auto place = rows.index(tap / cols.taps) * c.g.kw + cols.index(tap % cols.taps);
-          for (auto i = chunk; i < chunk_end; ++i, to += size) {
-            for (std::int64_t o = 0; o < valid; ++o) to[o] = weight(place, first + o, i);
-            std::fill(to + valid, to + size, A(0));
-          }
+          const A* from =
+              group_weights + place * c.group_ic() + first * o_stride + chunk * i_stride;
+          pack_panel<A, A>(to, size, {from, valid, channels, o_stride, i_stride});
+          to += channels * size;
         }
       }
       phase += taps * in * padded;
