@@ -144,7 +144,7 @@ std::vector<Program> grid(const Program& program) {
   return parts;
 }
 
-int run_parts(const Program& program, const std::function<int(const Program&)>& train) {
+int run_parts(const Program& program, const Function<int(const Program&)>& train) {
   try {
     if (program.threads > 0) set_num_threads(program.threads);
     const auto parts = grid(program);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -40,7 +39,7 @@ std::vector<GridRow> runs_in(const std::string& folder);
 
 /// Calls `train` for each part of the grid, until one returns an exit status other than 0; returns the
 /// last one. Turns errors into a message and exit status 1.
-int run_parts(const Program& program, const std::function<int(const Program&)>& train);
+int run_parts(const Program& program, const Function<int(const Program&)>& train);
 
 /// The same with `f.operator()<T>`, where T is the scalar that --precision names.
 template <class F>

@@ -19,8 +19,8 @@ Latency latency_of(std::vector<double> times) {
   return {times[times.size() / 2], times[times.size() * 95 / 100]};
 }
 
-void write_preview(const Program& program, const data::Dataset& train_set,
-                   const data::LoaderOptions& loading) {
+void write_preview(const Program& program, [[maybe_unused]] const data::Dataset& train_set,
+                   [[maybe_unused]] const data::LoaderOptions& loading) {
   if (!program.preview) return;
 #if __has_include(<stb_image_write.h>)
   const auto file = program.file("preview.png");

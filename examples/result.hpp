@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -9,12 +8,6 @@
 
 /// The files that a training run leaves in its --out folder.
 namespace tinynet::examples {
-
-/// Seconds on a clock that does not jump.
-inline double seconds_now() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration<double>(now).count();
-}
 
 /// Time of a forward pass of one image, in milliseconds: the median and the 95th percentile.
 struct Latency {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
-#include <ctime>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -12,6 +11,7 @@
 
 #include <tinynet/autograd/variable.hpp>
 #include <tinynet/core/buffer.hpp>
+#include <tinynet/core/clock.hpp>
 #include <tinynet/core/function.hpp>
 #include <tinynet/io/atomic_file.hpp>
 #include <tinynet/io/json.hpp>
@@ -32,11 +32,7 @@ struct ProfileOptions {
   MachinePeaks peaks = {};       // for floors
   std::int64_t warm_up = 2;      // first steps, which pack weights and ask for memory: not counted
   std::int64_t trace_steps = 4;  // of which every op is kept for the trace
-  Function<double()> seconds = [] {
-    timespec now{};
-    ::clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-  };
+  Function<double()> seconds = &seconds_now;
 };
 
 /// One pass, forward or backward, of one op of one layer; totals over all steps counted.

@@ -7,13 +7,13 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <ctime>
 #include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <tinynet/core/clock.hpp>
 #include <tinynet/core/error.hpp>
 #include <tinynet/core/function.hpp>
 
@@ -43,11 +43,7 @@ class Metrics {
 struct ProgressOutput {
   Function<void(std::string_view)> write = {};  // none: says nothing
   int width = 0;                                // columns of the terminal; 0: not a terminal
-  Function<double()> seconds = [] {
-    timespec now{};  // not <chrono>, which costs every program a third of a second to compile
-    ::clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-  };
+  Function<double()> seconds = &seconds_now;
 
   [[gnu::noinline]] static ProgressOutput to(std::FILE* file) {
     ProgressOutput output;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <tinynet/data/augment/options.hpp>
 #include <tinynet/train/calibration.hpp>
 #include <tinynet/train/combine.hpp>
 #include <tinynet/train/evaluate.hpp>
@@ -74,14 +75,6 @@ void require_views(const TestTimeAugmentation& options, std::int64_t height, std
   }
 }
 
-/// The pixel to read at `at`, which may lie outside [0, size); -1: none.
-template <class = void>
-std::int64_t beyond(std::int64_t at, std::int64_t size, data::Border border) {
-  if (at >= 0 && at < size) return at;
-  if (border == data::Border::zero) return -1;
-  return at < 0 ? -at : 2 * (size - 1) - at;
-}
-
 }  // namespace detail
 
 /// The images [n, h, w, c] of a batch as a view shows them. Where the border is Border::zero, pixels
@@ -94,11 +87,11 @@ Tensor<T> apply(const View& view, const Tensor<T>& images, data::Border border,
   Tensor<T> result(images.shape());
   parallel_ranges(n * h, 64, [&](Range rows) {
     for (auto row = rows.begin; row < rows.end; ++row) {
-      const auto source_row = detail::beyond(row % h - view.down, h, border);
+      const auto source_row = data::beyond(row % h - view.down, h, border);
       T* to = result.data() + row * w * c;
       for (std::int64_t x = 0; x < w; ++x, to += c) {
         const auto column = (view.mirror ? w - 1 - x : x) - view.right;
-        const auto source = detail::beyond(column, w, border);
+        const auto source = data::beyond(column, w, border);
         if (source_row >= 0 && source >= 0) {
           std::copy_n(images.data() + ((row / h * h + source_row) * w + source) * c, c, to);
         } else {

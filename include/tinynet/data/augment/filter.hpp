@@ -61,7 +61,7 @@ void gaussian_blur(Image& image, std::int64_t size, float sigma) {
 
   const auto row = image.width * step, wide = row + 2 * reach * step;
   const auto mirrored = [](std::int64_t at, std::int64_t count) {
-    return at < 0 ? -at : at < count ? at : 2 * (count - 1) - at;
+    return beyond(at, count, Border::reflect);
   };
   const auto across = scratch.take<float>(image.height * row);
   const auto framed = scratch.take<std::uint8_t>(wide);

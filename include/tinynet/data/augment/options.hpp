@@ -29,6 +29,14 @@ struct Count {
 /// the image mirrored at the centre of its outermost pixels (PyTorch's "reflect").
 enum class Border { zero, fill = zero, reflect };
 
+/// Where the pixel stands that is seen at `at`, less than a size beyond [0, size); -1: beyond a border
+/// without pixels.
+constexpr std::int64_t beyond(std::int64_t at, std::int64_t size, Border border) {
+  if (at >= 0 && at < size) return at;
+  if (border == Border::fill) return -1;
+  return at < 0 ? -at : 2 * (size - 1) - at;
+}
+
 /// A grey level for all channels, or red, green and blue, each 0 to 255. Grey images take the first.
 struct Fill {
   int channels[3] = {};

@@ -17,12 +17,6 @@ void shift(Image& image, std::int64_t down, std::int64_t right, Border border,
            const Fill& fill = {}) {
   if (down == 0 && right == 0) return;
   const auto height = image.height, width = image.width, channels = image.channels;
-  // The coordinate to read for `at`, which may lie outside [0, size); -1: the fill.
-  const auto beyond = [border](std::int64_t at, std::int64_t size) {
-    if (at >= 0 && at < size) return at;
-    if (border == Border::fill) return std::int64_t{-1};
-    return at < 0 ? -at : 2 * (size - 1) - at;
-  };
 
   Scratch scratch;
   const auto copy = scratch.take<std::uint8_t>(std::ssize(image.pixels));
@@ -32,11 +26,11 @@ void shift(Image& image, std::int64_t down, std::int64_t right, Border border,
   const auto last = std::clamp(width - right, first, width);
   for (std::int64_t y = 0; y < height; ++y) {
     auto* to = image.row(y);
-    const auto source = beyond(y + down, height);
+    const auto source = beyond(y + down, height, border);
     const auto* from = copy.data() + std::max<std::int64_t>(source, 0) * width * channels;
     const auto edge = [&](std::int64_t begin, std::int64_t end) {
       for (auto x = begin; x < end; ++x) {
-        const auto column = source < 0 ? -1 : beyond(x + right, width);
+        const auto column = source < 0 ? -1 : beyond(x + right, width, border);
         for (std::int64_t c = 0; c < channels; ++c) {
           to[x * channels + c] = column < 0 ? fill[c] : from[column * channels + c];
         }
