@@ -181,8 +181,7 @@ TEST_CASE("the sheet shows what the loader trained on") {
   const data::Loader<float> loader(set,
                                    {.batch_size = 4, .shuffle = false, .augment = draw, .seed = 7});
   for (const auto& batch : loader.epoch(3)) {
-    const auto key = random::Key{7}.fold("augment");
-    const auto picture = report::detail::picture_of(set, 2, draw, key, 3);
+    const auto picture = report::detail::picture_of(set, 2, draw, {.seed = 7, .epoch = 3});
     for (std::size_t p = 0; p < 6; ++p) {
       CHECK(batch.images.data()[12 + p] == doctest::Approx(picture.pixels[p] / 255.0));
     }

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <tinynet/data/batch.hpp>
 #include <tinynet/report/bar_chart.hpp>
 #include <tinynet/report/heat_map.hpp>
 #include <tinynet/report/line_chart.hpp>
@@ -53,18 +54,11 @@ inline std::string image_tag(const Picture& picture, const std::string& alt) {
 
 /// Sample `i` of a data set; as the training epoch saw it where there is a transform.
 inline Picture picture_of(const data::Dataset& dataset, std::int64_t i,
-                          const data::Transform& augment = {}, random::Key key = {},
-                          std::int64_t epoch = 0) {
+                          const data::Transform& augment = {}, const data::Draw& draw = {}) {
   const auto size = dataset.image_shape();
-  const auto pixels = dataset.image(i);
-  Picture picture{size[0], size[1], size[2], {pixels.begin(), pixels.end()}};
-  if (augment) {
-    const auto row = dataset.row(i);
-    data::Image image{picture.pixels, size[0], size[1], size[2], dataset.label(i), row, epoch};
-    const auto epoch_key = key.fold(static_cast<std::uint64_t>(epoch));
-    random::Generator generator(epoch_key.fold(static_cast<std::uint64_t>(row)));
-    augment(image, generator);
-  }
+  Picture picture{size[0], size[1], size[2], {}};
+  picture.pixels.resize(static_cast<std::size_t>(size.elements()));
+  data::draw_sample(picture.pixels, dataset, i, augment, draw);
   return picture.channels > 4 ? first_channels(picture, 3) : picture;
 }
 
@@ -266,14 +260,13 @@ inline std::string images(const Run& run) {
   for (const auto i : shown) {
     html += "<span class=\"head\">" + escape(set.classes()[std::size_t(set.label(i))]) + "</span>";
   }
-  const auto key = random::Key{run.seed}.fold("augment");
   const auto epochs = run.history.empty() ? 4 : std::min<std::int64_t>(4, std::ssize(run.history));
   for (std::int64_t epoch = -1; epoch < (run.augment ? epochs : 0); ++epoch) {
     html +=
         "\n<span>" + (epoch < 0 ? "original" : "epoch " + std::to_string(epoch + 1)) + "</span>";
     for (const auto i : shown) {
       const auto transform = epoch < 0 ? data::Transform{} : run.augment;
-      html += detail::image_tag(detail::picture_of(set, i, transform, key, epoch),
+      html += detail::image_tag(detail::picture_of(set, i, transform, {run.seed, epoch}),
                                 set.classes()[std::size_t(set.label(i))]);
     }
   }
