@@ -166,8 +166,9 @@ Program Program::parse(int argc, char** argv, Program program) {
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--profile", program.profile,
                "print where the time of a step goes, write trace.json into --out");
-  app.add_flag("--preview", program.preview,
-               "write preview.png into --out: training images and what augmentation makes of them");
+  app.add_flag(
+      "--preview", program.preview,
+      "write preview.png into --out: training images and what augmentation makes of them, unmixed");
   if (!program.select.empty()) {
     app.add_option("--select", program.select,
                    "the epoch whose model is tested: the last one, or the best on held-out "

@@ -1,6 +1,8 @@
 // FashionMNIST with a small convolutional network: data, model, optimizer, loop.
 // Claim: at least 91.0 % of the 10,000 test images after 3 epochs, in about a minute on two cores.
 // Run: ./quickstart
+#include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "result.hpp"
@@ -30,7 +32,6 @@ template <Scalar T>
 int quickstart(const Program& program) {
   reset_memory_peak();  // of this run alone, where there are several
   const auto [training, testing] = images(program);
-  examples::write_preview(program, training.set, training.loading);
   const data::Loader<T> batches(training.set, training.loading);
   const data::Loader<T> tests(testing.set, testing.loading);
 
@@ -47,6 +48,7 @@ int quickstart(const Program& program) {
   train::Checkpoint checkpoint(model);
   checkpoint.add("optimizer", optimizer).add("scaler", scaler);
   auto [at, history, unfinished] = examples::resume(program, checkpoint);
+  examples::write_preview(program, training.set, training.loading);
   train::Progress progress(program.epochs, batches.batches());
   const auto profile = examples::make_profile(program);
   const train::Interrupt interrupt;
@@ -75,13 +77,13 @@ int quickstart(const Program& program) {
       profile->end_step();
       if (interrupt.requested() && batch.index + 1 < batches.batches()) {
         examples::save_checkpoint(program, checkpoint, history, batch.index + 1, {so_far()});
-        return train::Interrupt::exit_status;
+        return examples::stopped(epoch + 1);
       }
     }
     progress.finish({{"loss", meter.loss()}, {"acc", meter.accuracy()}});
     history.push_back(so_far());
     examples::save_checkpoint(program, checkpoint, history);
-    if (interrupt.requested()) return train::Interrupt::exit_status;
+    if (interrupt.requested() && epoch + 1 < program.epochs) return examples::stopped(epoch + 1);
   }
 
   const auto predictions = train::predict(model, tests);
@@ -89,7 +91,7 @@ int quickstart(const Program& program) {
   examples::show_profile(program, *profile);
   examples::write_results(program, model, batches, tests,
                           {.test = predictions, .history = history});
-  return program.part && interrupt.requested() ? train::Interrupt::exit_status : 0;
+  return examples::finished(program, interrupt);
 }
 
 int main(int argc, char** argv) {

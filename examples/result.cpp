@@ -129,8 +129,8 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
 
 namespace {
 
-/// A line of names, and one an epoch; reading it back gives all but the validation's counts, and with
-/// 17 digits the same numbers.
+/// A line of names, and one an epoch; what is read back lacks the counts of the validation and what was
+/// seen on clean images, and has the same losses and accuracies where it was written with 17 digits.
 std::string format_history(const train::History& history, int digits = 8) {
   std::string text = "epoch,loss,accuracy,val_loss,val_accuracy,lr,seconds,samples\n";
   for (const auto& e : history) {
@@ -139,7 +139,7 @@ std::string format_history(const train::History& history, int digits = 8) {
       std::snprintf(validation, sizeof validation, "%.*g,%.*g", digits, e.validation->loss, digits,
                     e.validation->accuracy);
     }
-    char line[192];
+    char line[256];
     std::snprintf(line, sizeof line, "%lld,%.*g,%.*g,%s,%.*g,%.3f,%lld\n",
                   static_cast<long long>(e.epoch + 1), digits, e.loss, digits, e.accuracy,
                   validation, digits, e.lr.value_or(0), e.seconds,
@@ -177,10 +177,11 @@ train::History parse_history(const std::string& text) {
 
 }  // namespace
 
-EpochMeter::EpochMeter(std::int64_t epoch, const train::History& unfinished) {
-  if (!unfinished.empty()) before_ = unfinished.back();
-  add(before_.loss, before_.accuracy, before_.samples);
-  before_.epoch = epoch;
+EpochMeter::EpochMeter(std::int64_t epoch, const train::History& unfinished) : epoch_(epoch) {
+  for (const auto& part : unfinished) {
+    add(part.loss, part.accuracy, part.samples);
+    seconds_ += part.seconds;
+  }
 }
 
 void EpochMeter::add(double loss, double accuracy, std::int64_t images) {
@@ -190,12 +191,23 @@ void EpochMeter::add(double loss, double accuracy, std::int64_t images) {
 }
 
 train::EpochResult EpochMeter::result(std::optional<double> lr, double seconds) const {
-  return {.epoch = before_.epoch,
+  return {.epoch = epoch_,
           .loss = loss(),
           .accuracy = accuracy(),
           .lr = lr,
-          .seconds = before_.seconds + seconds,
+          .seconds = seconds_ + seconds,
           .samples = images_};
+}
+
+int stopped(std::int64_t epoch) {
+  std::printf("\nstopped in epoch %lld; --resume goes on\n", static_cast<long long>(epoch));
+  return train::Interrupt::exit_status;
+}
+
+int finished(const Program& program, const train::Interrupt& interrupt) {
+  if (!program.part || !interrupt.requested()) return 0;
+  std::printf("stopped after this run; --resume goes on with the next\n");
+  return train::Interrupt::exit_status;
 }
 
 Resumed resume(const Program& program, train::Checkpoint& checkpoint, bool scheduled) {

@@ -78,8 +78,8 @@ class EpochMeter {
   train::EpochResult result(std::optional<double> lr, double seconds) const;
 
  private:
-  train::EpochResult before_;
-  std::int64_t images_ = 0;
+  std::int64_t epoch_, images_ = 0;
+  double seconds_ = 0;  // before it was broken off
   train::Mean loss_, accuracy_;
 };
 
@@ -96,6 +96,13 @@ void save_checkpoint(const Program& program, const train::Checkpoint& checkpoint
 /// first as it is, then seven times as augmentation changes it. Throws StateError where stb is missing.
 void write_preview(const Program& program, const data::Dataset& train_set,
                    const data::LoaderOptions& loading);
+
+/// Says that Ctrl-C has ended a run in that epoch, counted from 1; the exit status for it.
+int stopped(std::int64_t epoch);
+
+/// The exit status of a run that is whole: 0, or where Ctrl-C ends the series that it is a part of,
+/// that of an interrupt.
+int finished(const Program& program, const train::Interrupt& interrupt);
 
 /// Writes a file whole or not at all.
 void write_text(const std::string& path, const std::string& text);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <functional>
 #include <optional>
 #include <tuple>
@@ -60,7 +62,6 @@ Trained train_and_test(const Program& program, Model& model,
   auto loading = recipe.loading;
   loading.batch_size = program.batch_size;
   loading.seed = program.seed;
-  write_preview(program, train_set, loading);
   const data::Loader<T> batches(train_set, loading);
   const data::LoaderOptions in_order{
       .batch_size = 500, .shuffle = false, .normalize = loading.normalize};
@@ -83,15 +84,12 @@ Trained train_and_test(const Program& program, Model& model,
   if (ema) checkpoint.add("ema", *ema);
   if (best) checkpoint.add("best", *best);
   auto [at, history, unfinished] = resume(program, checkpoint, bool(recipe.schedule));
+  write_preview(program, train_set, loading);
 
   const random::Key key = random::Key{program.seed}.fold("train");
   const train::Interrupt interrupt;
   train::Progress progress(program.epochs, batches.batches());
   const auto profile = make_profile(program);
-  const auto stopped = [&](std::int64_t epochs) {
-    std::printf("\nstopped in epoch %lld; --resume goes on\n", static_cast<long long>(epochs));
-    return Trained{train::Interrupt::exit_status, {}};
-  };
   const bool ended = best && best->time_to_stop();  // before it was started again
   // The model without the average that replaces it, and with it, on the same images.
   std::optional<train::Evaluation> plain, replacing;
@@ -130,7 +128,7 @@ Trained train_and_test(const Program& program, Model& model,
       profile->end_step();
       if (interrupt.requested() && batch.index + 1 < batches.batches()) {
         save_checkpoint(program, checkpoint, history, batch.index + 1, {so_far()});
-        return stopped(epoch + 1);
+        return {stopped(epoch + 1), {}};
       }
     }
     auto result = so_far();
@@ -157,7 +155,7 @@ Trained train_and_test(const Program& program, Model& model,
     if (stop) break;
   }
   if (interrupt.requested() && std::ssize(history) < program.epochs) {
-    return stopped(std::ssize(history));
+    return {stopped(std::ssize(history)), {}};
   }
 
   if (best) {
@@ -191,10 +189,7 @@ Trained train_and_test(const Program& program, Model& model,
   outcome.latency = served_latency<T>(model, {1, image[0], image[1], image[2]});
   show_profile(program, *profile);
   write_results(program, model, batches, tests, outcome);
-  // A run that Ctrl-C met behind its last step is whole; those that would follow it are not begun.
-  if (!program.part || !interrupt.requested()) return {0, predictions};
-  std::printf("stopped after this run; --resume goes on with the next\n");
-  return {train::Interrupt::exit_status, predictions};
+  return {finished(program, interrupt), predictions};
 }
 
 }  // namespace tinynet::examples

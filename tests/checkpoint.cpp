@@ -126,7 +126,7 @@ TEST_CASE("the best result so far is a number in any locale, or refused") {
     run.checkpoint.save(file, {.best = best});
     CHECK(run.checkpoint.load(file).best == best);
   }
-  for (const auto* value : {"", "0,91", "best"}) {
+  for (const auto* value : {"", "0,91", "best", "1e999"}) {
     io::SafetensorsWriter writer;
     writer.metadata("epochs", "1");
     writer.metadata("batches", "0");

@@ -20,15 +20,15 @@ inline std::vector<std::byte> read_file(const std::string& path) {
     throw DataError(Message("read", what).fact("file", path).fact("reason", reason));
   };
   const auto reason = [] { return std::generic_category().message(errno); };
-  errno = 0;
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             std::fclose);
-  if (!file && errno == ENOENT) fail("no such file");
-  if (!file) fail("cannot open the file", reason());
-  struct stat status;
-  if (::fstat(::fileno(file.get()), &status) != 0) fail("cannot read the file", reason());
+  struct stat status;  // asked for first: to open a pipe would wait for its other end
+  const bool exists = ::stat(path.c_str(), &status) == 0;
+  if (!exists && errno == ENOENT) fail("no such file");
+  if (!exists) fail("cannot open the file", reason());
   if (S_ISDIR(status.st_mode)) fail("this is a folder, expected a file");
   if (!S_ISREG(status.st_mode)) fail("this is a device or a pipe, expected a file");
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                             std::fclose);
+  if (!file) fail("cannot open the file", reason());
   const auto size = static_cast<std::size_t>(status.st_size);
   std::vector<std::byte> bytes(size);
   const auto count = std::fread(bytes.data(), 1, size, file.get());

@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <system_error>
 #include <variant>
 #include <vector>
 
@@ -175,9 +176,8 @@ class CheckpointOnDemand {
     const auto& text = text_of(file, key);
     const auto* end = text.data() + text.size();
     double value = 0;
-    if (std::from_chars(text.data(), end, value).ptr != end || text.empty()) {
-      refuse(file, key, "number");
-    }
+    const auto read = std::from_chars(text.data(), end, value);
+    if (read.ec != std::errc() || read.ptr != end) refuse(file, key, "number");
     return value;
   }
 

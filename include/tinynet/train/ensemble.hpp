@@ -31,10 +31,11 @@ class EnsembleOnDemand {
       first_.labels = member.labels;
       first_.samples = member.samples;
     } else if (!same_samples(member, first_)) {
-      throw StateError(Message("ensemble", "the members did not see the same samples")
-                           .fact("expected", first_.size(), "samples")
-                           .fact("came", member.size(), "samples, in another order or of another data set")
-                           .hint("predict every member with the same loader, without shuffling"));
+      throw StateError(
+          Message("ensemble", "the members did not see the same samples")
+              .fact("expected", first_.size(), "samples")
+              .fact("came", member.size(), "samples, in another order or of another data set")
+              .hint("predict every member with the same loader, without shuffling"));
     }
     combination_.add(member.logits, weight);
     ++members_;

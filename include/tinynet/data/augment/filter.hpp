@@ -60,17 +60,14 @@ void gaussian_blur(Image& image, std::int64_t size, float sigma) {
   for (auto& weight : weights) weight /= total;
 
   const auto row = image.width * step, wide = row + 2 * reach * step;
-  const auto mirrored = [](std::int64_t at, std::int64_t count) {
-    return beyond(at, count, Border::reflect);
-  };
   const auto across = scratch.take<float>(image.height * row);
   const auto framed = scratch.take<std::uint8_t>(wide);
   for (std::int64_t y = 0; y < image.height; ++y) {
     const auto* from = image.row(y);
     std::copy_n(from, row, framed.data() + reach * step);
     for (std::int64_t x = 1; x <= reach; ++x) {
-      const auto* left = from + mirrored(-x, image.width) * step;
-      const auto* right = from + mirrored(image.width - 1 + x, image.width) * step;
+      const auto* left = from + beyond(-x, image.width, Border::reflect) * step;
+      const auto* right = from + beyond(image.width - 1 + x, image.width, Border::reflect) * step;
       std::copy_n(left, step, framed.data() + (reach - x) * step);
       std::copy_n(right, step, framed.data() + row + (reach + x - 1) * step);
     }
@@ -87,7 +84,8 @@ void gaussian_blur(Image& image, std::int64_t size, float sigma) {
     kernels::for_lanes<float>(row, [&](std::int64_t i, auto lanes) {
       simd::batch<float> sum(0.5f);
       for (std::int64_t t = 0; t < size; ++t) {
-        const auto* from = across.data() + mirrored(y + t - reach, image.height) * row + i;
+        const auto* from =
+            across.data() + beyond(y + t - reach, image.height, Border::reflect) * row + i;
         sum = simd::fma(lanes.load(from), simd::batch<float>(weights[static_cast<std::size_t>(t)]),
                         sum);
       }

@@ -141,13 +141,14 @@ struct CorrelateUnit {
   // Not inlined: parallel_for calls it in two places.
   [[gnu::noinline]] void operator()(std::int64_t unit) const {
     const auto part = unit % parts, group = unit / parts % c.g.groups;
-    const auto strip = s.at(unit / parts / c.g.groups, c);
+    const auto place = unit / parts / c.g.groups;
+    const auto strip = s.at(place, c);
     const auto group_in = c.group_in(), group_out = c.group_out();
     const auto padded = padded_channels<A>(group_out);
     const auto blocks = pieces(group_out, block_channels<A>);
     auto own = extras;
     if (own.first) {
-      own.first += unit / parts / c.g.groups * 2 * c.out_c;
+      own.first += place * 2 * c.out_c;
       own.second = own.first + c.out_c;
       const auto begin = part * blocks / parts * block_channels<A>;
       const auto end = std::min((part + 1) * blocks / parts * block_channels<A>, group_out);
