@@ -12,6 +12,7 @@
 #include <tinynet/train/table.hpp>
 
 #include "result.hpp"
+#include "scores.hpp"
 
 namespace tinynet::examples {
 
@@ -185,16 +186,8 @@ void write_ensemble(const std::string& folder, const std::vector<GridRow>& membe
                     const train::Predictions& predictions) {
   const auto runs = finished(folder, members);
   auto result = runs.at(0).result;
-  const auto test = train::evaluate(predictions);
   result["ensemble"] = runs.size();
-  result["test_accuracy"] = test.accuracy;
-  result["test_accuracy_low"] = test.low;
-  result["test_accuracy_high"] = test.high;
-  const auto loss = train::loss_interval(predictions);
-  result["test_loss"] = test.loss;
-  result["test_loss_low"] = loss.low;
-  result["test_loss_high"] = loss.high;
-  result["calibration_error"] = train::calibration_error(predictions);
+  result.update(test_scores(predictions));
   for (const char* of_one :
        {"test_accuracy_tta", "test_accuracy_tta_low", "test_accuracy_tta_high", "train_accuracy",
         "train_accuracy_low", "train_accuracy_high", "worst_class", "class_accuracy",

@@ -12,6 +12,8 @@
 #include <tinynet/io/image.hpp>
 #endif
 
+#include "scores.hpp"
+
 namespace tinynet::examples {
 
 Latency latency_of(std::vector<double> times) {
@@ -68,10 +70,8 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
     images += static_cast<double>(epoch.samples);
     steps_seconds += epoch.seconds;
   }
-  const auto test = train::evaluate(outcome.test);
   const train::ConfusionMatrix confusion(outcome.test);
   const auto worst = confusion.worst_class();
-  const auto loss = train::loss_interval(outcome.test);
   const auto name_of = [&](std::int32_t label) {
     return model.test_set.classes().at(static_cast<std::size_t>(label));
   };
@@ -89,13 +89,9 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
       {"macs", model.layers.macs},
       {"epochs", outcome.history.size()},  // fewer than were asked for after early stopping
       {"selection", train::to_string(outcome.selection)},
-      {"test_accuracy", test.accuracy},
-      {"test_accuracy_low", test.low},
-      {"test_accuracy_high", test.high},
-      {"test_loss", test.loss},
-      {"test_loss_low", loss.low},
-      {"test_loss_high", loss.high},
-      {"calibration_error", train::calibration_error(outcome.test)},
+  };
+  result.update(test_scores(outcome.test));
+  result.update({
       {"worst_class",
        {{"name", name_of(worst.label)},
         {"accuracy", worst.accuracy()},
@@ -109,7 +105,7 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
       {"latency_ms", {{"p50", model.latency.p50}, {"p95", model.latency.p95}}},
       {"peak_memory_bytes", memory_statistics().peak_bytes_in_use},
       {"peak_resident_bytes", resident_memory().peak},
-  };
+  });
   for (const auto& one : confusion.by_class()) {
     if (one.total == 0) continue;
     result["class_accuracy"][name_of(one.label)] = one.accuracy();

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -51,11 +50,9 @@ Interval loss_interval(const Predictions& predictions) {
   double mean = 0, squares = 0;  // of deviations, by Welford's updates
   for (std::int64_t i = 0; i < predictions.size(); ++i) {
     const auto row = predictions.row(i);
-    const double largest = *std::max_element(row.begin(), row.end());
-    double sum = 0;
-    for (const double logit : row) sum += std::exp(logit - largest);
     const double logit = row[static_cast<std::size_t>(predictions.label(i))];
-    const double loss = std::log(sum) + largest - logit, deviation = loss - mean;
+    const double loss = kernels::reference::log_sum_exp(row.data(), predictions.classes()) - logit;
+    const double deviation = loss - mean;
     mean += deviation / static_cast<double>(i + 1);
     squares += deviation * (loss - mean);
   }

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <tinynet/tinynet.hpp>
+
+namespace tinynet::examples {
+
+/// What result.json says of the test images as a whole, of one network or several.
+inline nlohmann::ordered_json test_scores(const train::Predictions& predictions) {
+  const auto test = train::evaluate(predictions);
+  const auto loss = train::loss_interval(predictions);
+  return {{"test_accuracy", test.accuracy},
+          {"test_accuracy_low", test.low},
+          {"test_accuracy_high", test.high},
+          {"test_loss", test.loss},
+          {"test_loss_low", loss.low},
+          {"test_loss_high", loss.high},
+          {"calibration_error", train::calibration_error(predictions)}};
+}
+
+}  // namespace tinynet::examples
