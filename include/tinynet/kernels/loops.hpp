@@ -70,6 +70,18 @@ void for_lanes(std::int64_t n, F&& f) {
   if (i < n) f(i, PartLanes{n - i});
 }
 
+/// to[i] = from[i] for i < count, widened. The last vector begins early, so that it ends with them: one
+/// by one, the four behind the first 16 of 20 channels took a quarter of a weight gradient.
+template <class T>
+[[gnu::always_inline]] inline void widen(accumulate_t<T>* to, const T* from, std::int64_t count) {
+  constexpr auto W = simd::width<accumulate_t<T>>;
+  std::int64_t i = 0;
+  for (; i + W <= count; i += W) simd::store(to + i, simd::load(from + i));
+  if (i == count) return;
+  if (i > 0) return simd::store(to + count - W, simd::load(from + count - W));
+  for (; i < count; ++i) to[i] = from[i];
+}
+
 /// Writes a result where `store` says how.
 template <class T, class Lanes>
 void put(T* p, simd::batch<accumulate_t<T>> x, Store store, Lanes lanes) {

@@ -52,19 +52,37 @@ void write_tile(T* out, Store store, const std::int64_t* to, std::int64_t count,
                 std::int64_t channels, const accumulate_t<T>* sums, const accumulate_t<T>* bias) {
   using A = accumulate_t<T>;
   constexpr auto W = simd::width<A>;
-  for (std::int64_t p = 0; p < count; ++p) {
-    T* pixel = out + to[p];
-    for (int v = 0; v < Vectors; ++v, pixel += W) {
-      auto sum = simd::load(sums + (p * Vectors + v) * W) + simd::load(bias + v * W);
-      const auto rest = channels - v * W;
-      if (rest >= W) {
-        if (store == Store::add) sum = sum + simd::load(pixel);
-        simd::store(pixel, sum);
-      } else if (rest > 0) {
-        if (store == Store::add) sum = sum + simd::load_partial(pixel, rest);
-        simd::store_partial(pixel, sum, rest);
+  for (int v = 0; v < Vectors && v * W < channels; ++v) {
+    const auto shift = simd::load(bias + v * W);
+    const A* sum = sums + v * W;
+    const auto write = [&](auto lanes) {
+      for (std::int64_t p = 0; p < count; ++p) {
+        put(out + to[p] + v * W, simd::load(sum + p * Vectors * W) + shift, store, lanes);
       }
+    };
+    if (channels - v * W >= W) {
+      write(FullLanes{});
+    } else {
+      write(PartLanes{channels - v * W});
     }
+  }
+}
+
+/// Adds the first `count` pixels of a tile of sums to the moments [2, channels of a block]: of the
+/// outputs before they are rounded, minus `center`.
+template <class A, int Vectors>
+void add_moments(A* moments, const A* sums, std::int64_t count, const A* bias, const A* center) {
+  constexpr auto W = simd::width<A>;
+  for (int v = 0; v < Vectors; ++v, moments += W, sums += W, bias += W, center += W) {
+    const auto shift = simd::load(bias) - simd::load(center);
+    auto first = simd::load(moments), second = simd::load(moments + Vectors * W);
+    for (std::int64_t p = 0; p < count; ++p) {
+      const auto d = simd::load(sums + p * Vectors * W) + shift;
+      first = first + d;
+      second = simd::fma(d, d, second);
+    }
+    simd::store(moments, first);
+    simd::store(moments + Vectors * W, second);
   }
 }
 
@@ -82,29 +100,6 @@ struct ChannelExtras {
   }
 };
 
-/// Adds outputs as they were stored to their channels' moments, a register of channels at a time.
-template <class T>
-void add_moments(const ChannelExtras<accumulate_t<T>>& extras, const T* out,
-                 const PixelList<accumulate_t<T>>& pixels, std::int64_t channels) {
-  using A = accumulate_t<T>;
-  for_lanes<A>(channels, [&](std::int64_t ch, auto lanes) {
-    simd::batch<A> center(A(0)), first(A(0)), second(A(0));
-    if (extras.center) center = lanes.load(extras.center + ch);
-    for (std::int64_t p = 0; p < pixels.count; ++p) {
-      const auto d = lanes.load(out + pixels.to[static_cast<std::size_t>(p)] + ch) - center;
-      first = first + d;
-      second = simd::fma(d, d, second);
-    }
-    A sums[2][simd::width<A>];
-    simd::store(sums[0], first);
-    simd::store(sums[1], second);
-    for (std::int64_t i = 0; i < std::min(simd::width<A>, channels - ch); ++i) {
-      extras.first[ch + i] += double{sums[0][i]};
-      extras.second[ch + i] += double{sums[1][i]};
-    }
-  });
-}
-
 /// Multiplies the listed pixels with a block's panel of weights. `channels` counts from the block's
 /// first, which `out` points to.
 template <class T, int Vectors>
@@ -114,14 +109,20 @@ void multiply_block(T* out, Store store, const PixelList<accumulate_t<T>>& pixel
   using A = accumulate_t<T>;
   constexpr auto size = Vectors * simd::width<A>;
   alignas(64) A sums[tile_pixels * size];
-  alignas(64) A shift[size] = {};
-  if (extras.bias) std::copy_n(extras.bias, std::min(channels, size), shift);
+  alignas(64) A bias[size] = {}, center[size] = {}, moments[2 * size] = {};
+  const auto valid = std::min(channels, size);
+  if (extras.bias) std::copy_n(extras.bias, valid, bias);
+  if (extras.center) std::copy_n(extras.center, valid, center);
   for (std::int64_t p = 0; p < pixels.count; p += tile_pixels) {
     multiply_tile<A, Vectors>(pixels.from.data() + p, runs, run_count, weights, sums);
     const auto count = std::min<std::int64_t>(tile_pixels, pixels.count - p);
-    write_tile<T, Vectors>(out, store, pixels.to.data() + p, count, channels, sums, shift);
+    write_tile<T, Vectors>(out, store, pixels.to.data() + p, count, channels, sums, bias);
+    if (extras.first) add_moments<A, Vectors>(moments, sums, count, bias, center);
   }
-  if (extras.first) add_moments(extras, out, pixels, std::min(channels, size));
+  for (std::int64_t i = 0; extras.first && i < valid; ++i) {
+    extras.first[i] += double{moments[i]};
+    extras.second[i] += double{moments[size + i]};
+  }
 }
 
 /// A correlation with its operands, called for one unit of it at a time.

@@ -8,6 +8,7 @@
 #include <tinynet/kernels/conv2d/correlation.hpp>
 #include <tinynet/kernels/conv2d/pack.hpp>
 #include <tinynet/kernels/conv2d/register_tile.hpp>
+#include <tinynet/kernels/loops.hpp>
 
 /// Strips: the pieces of images that convolution works on, and the copy of the input that a piece
 /// reads. The copy is padded with zeros and widened to the type of the sums, so that the loops in
@@ -97,8 +98,8 @@ inline Strips cut(const Correlation& c, std::int64_t bytes, bool in_place) {
   const auto group_in = c.group_in();
   if (s.in_place) {
     s.pixel = c.in_c;
-  } else if (group_in < line) {
-    s.pixel = group_in;  // neighbouring taps make one run
+  } else if (group_in < line || (point && group_in < 8 * line)) {
+    s.pixel = group_in;  // neighbouring taps make one run; single taps copy whole rows at once
   } else {
     s.pixel = (pieces(group_in, line) | 1) * line;  // odd lines: pixels spread over all sets
   }
@@ -125,15 +126,6 @@ inline Strips cut(const Correlation& c, std::int64_t bytes, bool in_place) {
   s.per_image = pieces(s.grid_rows, s.rows);
   s.count = pieces(c.g.n, s.images) * s.per_image;
   return s;
-}
-
-/// Widens `count` elements.
-template <class T>
-void widen(accumulate_t<T>* to, const T* from, std::int64_t count) {
-  constexpr auto W = simd::width<accumulate_t<T>>;
-  std::int64_t i = 0;
-  for (; i + W <= count; i += W) simd::store(to + i, simd::load(from + i));
-  for (; i < count; ++i) to[i] = from[i];
 }
 
 /// Copies the map of the input of a strip for one group of channels. `in` is the whole input.

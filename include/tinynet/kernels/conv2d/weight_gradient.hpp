@@ -39,9 +39,10 @@ void add_block(A* sums, const Run* runs, std::int64_t run_count, const A* const*
 template <class T>
 void copy_panel(accumulate_t<T>* to, std::int64_t size, const T* from, std::int64_t valid,
                 std::int64_t pixels, std::int64_t stride) {
+  using A = accumulate_t<T>;
   for (std::int64_t p = 0; p < pixels; ++p, to += size, from += stride) {
+    if (valid < size) simd::store(to + size - simd::width<A>, simd::batch<A>(A(0)));
     widen(to, from, valid);
-    std::fill(to + valid, to + size, accumulate_t<T>(0));
   }
 }
 

@@ -5,7 +5,7 @@
 #include <span>
 
 #include <tinynet/core/scratch.hpp>
-#include <tinynet/core/simd.hpp>
+#include <tinynet/kernels/loops.hpp>
 
 /// Some rows of an image, copied for a depthwise kernel.
 ///
@@ -14,15 +14,6 @@
 /// row. That needs zeros around the image, weights repeated along the axis, and, for a stride, the
 /// columns that one tap reads side by side.
 namespace tinynet::inline TINYNET_ABI::kernels::depthwise {
-
-/// Converts `count` elements.
-template <class T, class X>
-void widen_row(X* to, const T* from, std::int64_t count) {
-  constexpr auto width = simd::width<X>;
-  std::int64_t i = 0;
-  for (; i + width <= count; i += width) simd::store(to + i, simd::load(from + i));
-  if (i < count) simd::store_partial(to + i, simd::load_partial(from + i, count - i), count - i);
-}
 
 /// Writes one vector of sums, or what is left of one. Called, it took an eighth of a pass.
 template <class T, class X>
@@ -86,11 +77,11 @@ void copy_band(X* to, const T* image, std::int64_t h, std::int64_t w, std::int64
       const auto begin = std::clamp<std::int64_t>(band.left, 0, band.cols);
       const auto end = std::clamp<std::int64_t>(w + band.left, begin, band.cols);
       std::fill(to, to + begin * c, X(0));
-      widen_row(to + begin * c, from + (begin - band.left) * c, (end - begin) * c);
+      widen(to + begin * c, from + (begin - band.left) * c, (end - begin) * c);
       std::fill(to + end * c, to + band.cols * c, X(0));
       continue;
     }
-    widen_row(wide, from, w * c);
+    widen(wide, from, w * c);
     for (std::int64_t phase = 0; phase < band.stride; ++phase) {
       auto source = phase - band.left;
       for (std::int64_t q = 0; q < band.cols; ++q, source += band.stride) {

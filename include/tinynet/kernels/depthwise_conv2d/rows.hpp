@@ -4,7 +4,6 @@
 #include <utility>
 
 #include <tinynet/kernels/depthwise_conv2d/band.hpp>
-#include <tinynet/kernels/loops.hpp>
 
 /// The two inner loops of depthwise convolution, along the flat axis of a row.
 namespace tinynet::inline TINYNET_ABI::kernels::depthwise {
