@@ -6,39 +6,18 @@
 #include <tinynet/ops/activation.hpp>
 
 #include "benchmark.hpp"
+#include "layers.hpp"
 
 namespace tinynet::benchmarks {
 
 namespace {
 
-/// A square window over square images; `oc` 0 stands for depthwise.
-struct Layer {
-  std::int64_t ic, oc, side, batch;
-  std::int64_t kernel = 3, stride = 1;
-
-  std::string name() const {
-    const auto n = [](std::int64_t v) { return std::to_string(v); };
-    return n(ic) + (oc ? "x" + n(oc) : "") + "_" + n(side) + "x" + n(side) +
-           (kernel != 3 ? "_k" + n(kernel) : "") + (stride != 1 ? "_s" + n(stride) : "") + "_b" +
-           n(batch);
-  }
-  kernels::Conv2dGeometry geometry() const {
-    const auto padding = kernel / 2;
-    const auto out = kernels::window_output(side, kernel, stride, padding, 1);
-    return {.n = batch,
-            .h = side,
-            .w = side,
-            .ic = ic,
-            .oh = out,
-            .ow = out,
-            .oc = oc ? oc : ic,
-            .kh = kernel,
-            .kw = kernel,
-            .stride = stride,
-            .padding = padding,
-            .groups = oc ? 1 : ic};
-  }
-};
+std::string name_of(const Layer& layer) {
+  const auto n = [](std::int64_t v) { return std::to_string(v); };
+  return n(layer.ic) + (layer.oc ? "x" + n(layer.oc) : "") + "_" + n(layer.side) + "x" +
+         n(layer.side) + (layer.kernel != 3 ? "_k" + n(layer.kernel) : "") +
+         (layer.stride != 1 ? "_s" + n(layer.stride) : "") + "_b" + n(layer.batch);
+}
 
 /// The operands of a layer, filled with small numbers.
 template <Scalar T>
@@ -69,7 +48,7 @@ Buffer packed(const Version& version, const Tensor<P>& w, const kernels::Conv2dG
 template <Scalar T>
 void add_conv2d(const Layer& layer) {
   const auto name = [&](const char* pass) {
-    return std::string("conv2d_") + pass + "/" + type_name<T>() + "/" + layer.name();
+    return std::string("conv2d_") + pass + "/" + type_name<T>() + "/" + name_of(layer);
   };
   add(name("forward"), [=](benchmark::State& state) {
     Operands<T> o(layer);
@@ -118,7 +97,7 @@ void add_conv2d(const Layer& layer) {
 template <Scalar T>
 void add_depthwise(const Layer& layer) {
   const auto name = [&](const char* pass) {
-    return std::string("depthwise_conv2d_") + pass + "/" + type_name<T>() + "/" + layer.name();
+    return std::string("depthwise_conv2d_") + pass + "/" + type_name<T>() + "/" + name_of(layer);
   };
   add(name("forward"), [=](benchmark::State& state) {
     Operands<T> o(layer);
@@ -187,20 +166,17 @@ void add_linear(std::int64_t n, std::int64_t in, std::int64_t out) {
   add_gemm<T, T, P>(name("backward_weight"), out, in, n, true, false);
 }
 
-/// The layers of V7, as versus_onednn has them; some of them with fewer images; those of other networks.
-constexpr Layer layers[] = {
-    {1, 64, 28, 256},          {64, 64, 28, 256},     {64, 128, 28, 256, 3, 2},
-    {64, 128, 28, 256, 1, 2},  {128, 128, 14, 256},   {128, 256, 14, 256, 3, 2},
-    {128, 256, 14, 256, 1, 2}, {256, 256, 7, 256},    {256, 512, 7, 256, 3, 2},
-    {256, 512, 7, 256, 1, 2},  {512, 512, 4, 256},    {64, 64, 28, 64},
-    {128, 128, 14, 64},        {256, 256, 7, 64},     {1, 32, 28, 128},
-    {32, 64, 14, 128},         {64, 128, 7, 128},      // the toy CNN
-    {20, 20, 32, 128, 1},      {160, 160, 4, 128, 1},  // pointwise, behind depthwise
+/// Beside those of V7: some of them with fewer images, and layers of other networks.
+constexpr Layer other_layers[] = {
+    {64, 64, 28, 64},     {128, 128, 14, 64},    {256, 256, 7, 64},
+    {1, 32, 28, 128},     {32, 64, 14, 128},     {64, 128, 7, 128},  // the toy CNN
+    {20, 20, 32, 128, 1}, {160, 160, 4, 128, 1},                     // pointwise, behind depthwise
 };
 
 template <Scalar T>
 void add_products_of() {
-  for (const auto& layer : layers) add_conv2d<T>(layer);
+  for (const auto& layer : v7_layers) add_conv2d<T>(layer);
+  for (const auto& layer : other_layers) add_conv2d<T>(layer);
   for (const auto& layer : {Layer{20, 0, 32, 128}, Layer{20, 0, 32, 128, 3, 2},
                             Layer{80, 0, 8, 128}, Layer{160, 0, 4, 128}}) {
     add_depthwise<T>(layer);

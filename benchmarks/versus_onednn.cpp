@@ -21,6 +21,7 @@
 #include <tinynet/kernels/depthwise_conv2d.hpp>
 #include <tinynet/tensor.hpp>
 
+#include "layers.hpp"
 #include "onednn_convolution.hpp"
 #include "peaks.hpp"
 
@@ -28,55 +29,28 @@ using namespace tinynet;
 
 namespace {
 
-struct Layer {
-  std::string name;
-  kernels::Conv2dGeometry g;
-  int in_v7 = 0;       // how often V7 has it
-  bool first = false;  // nobody asks for its input gradient
-  bool depthwise = false;
-};
+using benchmarks::Layer;
 
-Layer layer(const std::string& name, std::int64_t n, std::int64_t size, std::int64_t ic,
-            std::int64_t oc, std::int64_t kernel, std::int64_t stride, int in_v7 = 0,
-            bool first = false, bool depthwise = false) {
-  kernels::Conv2dGeometry g{.n = n,
-                            .h = size,
-                            .w = size,
-                            .ic = ic,
-                            .oc = oc,
-                            .kh = kernel,
-                            .kw = kernel,
-                            .stride = stride,
-                            .padding = kernel / 2,
-                            .groups = depthwise ? ic : 1};
-  g.oh = kernels::window_output(g.h, g.kh, g.stride, g.padding, g.dilation);
-  g.ow = kernels::window_output(g.w, g.kw, g.stride, g.padding, g.dilation);
-  return {name, g, in_v7, first, depthwise};
+/// Those of V7, and with `in_v7` 0 those of the depthwise net.
+std::vector<Layer> layers() {
+  std::vector<Layer> all(std::begin(benchmarks::v7_layers), std::end(benchmarks::v7_layers));
+  all.insert(all.end(), {{20, 0, 32, 128},
+                         {40, 0, 16, 128},
+                         {160, 0, 4, 128},
+                         {20, 20, 32, 128, 1},
+                         {160, 160, 4, 128, 1}});
+  return all;
 }
 
-std::vector<Layer> layers() {
-  return {
-      layer("1 -> 64 at 28", 256, 28, 1, 64, 3, 1, 1, true),
-      layer("64 -> 64 at 28", 256, 28, 64, 64, 3, 1, 4),
-      layer("64 -> 128 /2 at 28", 256, 28, 64, 128, 3, 2, 1),
-      layer("1x1 64 -> 128 /2 at 28", 256, 28, 64, 128, 1, 2, 1),
-      layer("128 -> 128 at 14", 256, 14, 128, 128, 3, 1, 5),
-      layer("128 -> 256 /2 at 14", 256, 14, 128, 256, 3, 2, 1),
-      layer("1x1 128 -> 256 /2 at 14", 256, 14, 128, 256, 1, 2, 1),
-      layer("256 -> 256 at 7", 256, 7, 256, 256, 3, 1, 5),
-      layer("256 -> 512 /2 at 7", 256, 7, 256, 512, 3, 2, 1),
-      layer("1x1 256 -> 512 /2 at 7", 256, 7, 256, 512, 1, 2, 1),
-      layer("512 -> 512 at 4", 256, 4, 512, 512, 3, 1, 3),
-      layer("depthwise 20 at 32", 128, 32, 20, 20, 3, 1, 0, false, true),
-      layer("depthwise 40 at 16", 128, 16, 40, 40, 3, 1, 0, false, true),
-      layer("depthwise 160 at 4", 128, 4, 160, 160, 3, 1, 0, false, true),
-      layer("1x1 20 -> 20 at 32", 128, 32, 20, 20, 1, 1),
-      layer("1x1 160 -> 160 at 4", 128, 4, 160, 160, 1, 1),
-  };
+std::string name_of(const Layer& layer) {
+  const auto n = [](std::int64_t v) { return std::to_string(v); };
+  if (layer.oc == 0) return "depthwise " + n(layer.ic) + " at " + n(layer.side);
+  return (layer.kernel == 1 ? "1x1 " : "") + n(layer.ic) + " -> " + n(layer.oc) +
+         (layer.stride == 2 ? " /2" : "") + " at " + n(layer.side);
 }
 
 onednn::Convolution theirs(const Layer& layer, onednn::Precision precision) {
-  const auto& g = layer.g;
+  const auto g = layer.geometry();
   return onednn::convolution({g.n, g.h, g.w, g.ic, g.oh, g.ow, g.oc, g.kh, g.kw, g.stride,
                               g.padding, g.dilation, g.groups},
                              precision);
@@ -86,14 +60,14 @@ onednn::Convolution theirs(const Layer& layer, onednn::Precision precision) {
 template <Scalar T>
 onednn::Convolution ours(const Layer& layer) {
   using P = param_t<T>;
-  const auto& g = layer.g;
+  const auto g = layer.geometry();
   const auto x = Tensor<T>::normal({g.n, g.h, g.w, g.ic}, {1});
   const auto dy = Tensor<T>::normal({g.n, g.oh, g.ow, g.oc}, {2});
   const auto w = Tensor<P>::normal({g.oc, g.kh, g.kw, g.ic / g.groups}, {3});
   const Tensor<T> y(dy.shape()), dx(x.shape());
   const Tensor<P> dw(w.shape());
   const auto all = [](auto tensor) { return std::span(tensor.data(), tensor.span().size()); };
-  if (layer.depthwise) {
+  if (layer.oc == 0) {
     return {[=] { kernels::depthwise_forward<T>(g).run(all(y), x.span(), w.span(), {}, g); },
             [=] {
               kernels::depthwise_backward_input<T>(g).run(all(dx), Store::overwrite, dy.span(),
@@ -248,16 +222,17 @@ int main(int argc, char** argv) {
   double small_ours = 0, small_theirs = 0;
   int count = 0;
   for (const auto& each : layers()) {
-    if (each.name.find(options.layers) == std::string::npos) continue;
+    const auto layer = name_of(each);
+    if (layer.find(options.layers) == std::string::npos) continue;
+    const auto g = each.geometry();
     const auto mine = brain ? ours<bfloat16>(each) : half ? ours<float16>(each) : ours<float>(each);
     const auto other = compared(options, each, mine);
-    const auto pass = [&](const char* name, const auto& f, const auto& g, bool weight) {
-      const auto t = compare(f, g);
+    const auto pass = [&](const char* name, const auto& f, const auto& other_f, bool weight) {
+      const auto t = compare(f, other_f);
       const bool gradient = std::strcmp(name, "input") == 0;
-      const double least =
-          floor_seconds(each.g, gradient, options.precision == "fp32" ? 4 : 2, peak);
-      const double rate = 2 * static_cast<double>(each.g.macs()) / t.ours;
-      std::printf("%-24s %-7s %9.3f %13.3f %7.2f %9.3f %9.3f %7.1f\n", each.name.c_str(), name,
+      const double least = floor_seconds(g, gradient, options.precision == "fp32" ? 4 : 2, peak);
+      const double rate = 2 * static_cast<double>(g.macs()) / t.ours;
+      std::printf("%-24s %-7s %9.3f %13.3f %7.2f %9.3f %9.3f %7.1f\n", layer.c_str(), name,
                   t.ours * 1e3, t.theirs * 1e3, t.theirs / t.ours, least * 1e3, rate * 1e-12,
                   100 * rate / peak);
       std::fflush(stdout);
@@ -269,7 +244,8 @@ int main(int argc, char** argv) {
       ++count;
     };
     pass("forward", mine.forward, other.forward, false);
-    if (!each.first) pass("input", mine.backward_input, other.backward_input, false);
+    // Nobody asks for the gradient of the images.
+    if (each.ic > 1) pass("input", mine.backward_input, other.backward_input, false);
     pass("weight", mine.backward_weight, other.backward_weight, true);
   }
   if (total_ours > 0) {
