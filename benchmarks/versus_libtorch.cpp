@@ -1,5 +1,7 @@
 // Training steps of tinynet and of libtorch (forward, loss, backward, update), and forward passes,
-// in turn in one run on the same number of threads, each side in its fastest setting.
+// in turn in one run on the same number of threads, each side in its fastest setting. A forward pass is
+// that of a model as it is served: ours with batch normalisation folded and weights packed, libtorch's in eval(),
+// which has no folding of its own.
 // Run: ./versus_libtorch [--only TEXT] [--precision best|fp32|bf16] [--threads N] [--pairs N]
 //                        [--profile] [--json FILE]
 #include <algorithm>
@@ -173,9 +175,7 @@ nlohmann::json run(const Options& options, const Row& row) {
 
 void write(const std::string& path, const nlohmann::json& results) {
   const auto text = results.dump(2) + "\n";
-  io::AtomicFile file(path);
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
+  io::write_file(path, std::as_bytes(std::span(text)));
 }
 
 int compare_all(const Options& options) {

@@ -8,7 +8,6 @@
 // ONEDNN_MAX_CPU_ISA=AVX2 holds oneDNN to AVX2, TINYNET_KERNELS=simd us to vectors. fp16 is compared
 // with our own fp32, as oneDNN has none; `one-thread` with ourselves on one.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -23,6 +22,7 @@
 
 #include "layers.hpp"
 #include "onednn_convolution.hpp"
+#include "pairs.hpp"
 #include "peaks.hpp"
 
 using namespace tinynet;
@@ -121,37 +121,6 @@ double floor_seconds(const kernels::Conv2dGeometry& g, bool gradient, std::int64
                       benchmarks::peaks().copy_bytes);
 }
 
-double seconds(const std::function<void()>& f, int calls) {
-  using clock = std::chrono::steady_clock;
-  const auto start = clock::now();
-  for (int i = 0; i < calls; ++i) f();
-  return std::chrono::duration<double>(clock::now() - start).count() / calls;
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + std::ssize(values) / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-struct Times {
-  double ours, theirs;
-};
-
-/// Medians of nine pairs, in turn; short calls are repeated to fill some milliseconds.
-Times compare(const std::function<void()>& mine, const std::function<void()>& other) {
-  seconds(mine, 1);
-  seconds(other, 1);
-  const auto calls = [](double once) { return std::clamp(static_cast<int>(3e-3 / once), 1, 100); };
-  const int mine_calls = calls(seconds(mine, 2)), other_calls = calls(seconds(other, 2));
-  std::vector<double> first, second;
-  for (int pair = 0; pair < 9; ++pair) {
-    first.push_back(seconds(mine, mine_calls));
-    second.push_back(seconds(other, other_calls));
-  }
-  return {median(first), median(second)};
-}
-
 /// A pass on one thread.
 std::function<void()> on_one_thread(const std::function<void()>& pass) {
   return [pass] {
@@ -228,7 +197,7 @@ int main(int argc, char** argv) {
     const auto mine = brain ? ours<bfloat16>(each) : half ? ours<float16>(each) : ours<float>(each);
     const auto other = compared(options, each, mine);
     const auto pass = [&](const char* name, const auto& f, const auto& other_f, bool weight) {
-      const auto t = compare(f, other_f);
+      const auto t = benchmarks::compare(f, other_f, 9, 3e-3);
       const bool gradient = std::strcmp(name, "input") == 0;
       const double least = floor_seconds(g, gradient, options.precision == "fp32" ? 4 : 2, peak);
       const double rate = 2 * static_cast<double>(g.macs()) / t.ours;
@@ -247,6 +216,10 @@ int main(int argc, char** argv) {
     // Nobody asks for the gradient of the images.
     if (each.ic > 1) pass("input", mine.backward_input, other.backward_input, false);
     pass("weight", mine.backward_weight, other.backward_weight, true);
+  }
+  if (count == 0) {
+    std::fprintf(stderr, "no layer has \"%s\" in its name\n", options.layers.c_str());
+    return 2;
   }
   if (total_ours > 0) {
     std::printf("\nV7: ours %.1f ms, theirs %.1f ms\ntotal ratio %.2f\n", total_ours * 1e3,

@@ -1,6 +1,6 @@
 // CIFAR-10 in eight epochs: airbench94 (Jordan 2024, arXiv:2404.00498) with Muon.
 // Claim: 94.16 % of the 10,000 test images with six views of each, 93.08 % with one (seed 1, bfloat16).
-// Run: ./cifar10_speedrun --data data/cifar-10-batches-bin
+// Run: build/release/examples/cifar10_speedrun --data data/cifar-10-batches-bin
 #include "airbench.hpp"
 
 using namespace tinynet;

@@ -12,15 +12,15 @@ using examples::Program;
 template <Scalar T>
 int train_within(const Program& program, const examples::FashionMnist& options,
                  const std::string& network, const examples::Goals& goals) {
-  if (network == "seair_compact") {
-    return examples::train_seair<T>(program, options, examples::networks::seair_compact(), goals)
-        .status;
-  }
-  auto recipe = options.recipe(program);
+  const bool seair = network == "seair_compact";
+  auto recipe = seair ? examples::seair_recipe(program, options) : options.recipe(program);
   recipe.goals = goals;
   const data::Dataset& train_set = recipe.train_set;
   std::printf("%s\n%s\n", to_string(data::statistics(train_set)).c_str(),
               to_string(data::statistics(recipe.test_set)).c_str());
+  if (seair) {
+    return examples::train_seair<T>(program, recipe, examples::networks::seair_compact()).status;
+  }
   return examples::with_network<T>(network, [&](auto& model) {
     nn::initialize(model, program.seed);
     std::printf("%s\n", to_string(nn::summary<T>(model, {1, 28, 28, 1})).c_str());

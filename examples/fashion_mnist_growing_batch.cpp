@@ -61,27 +61,25 @@ constexpr Row grid_rows[] = {{1, 0, 10, "82.4, loss 0.599"}, {1, 4, 10, "80.6, l
 
 template <Scalar T>
 int train_grid(const Program& program, Experiment& e) {
-  std::vector<examples::GridRow> finished;
+  std::vector<examples::Part> parts;
   for (const auto& row : grid_rows) {
-    e.n = row.n;
-    e.k = row.k;
-    auto one = examples::part(program, "n" + std::to_string(row.n) + "-k" + std::to_string(row.k) +
-                                           "-epochs" + std::to_string(row.epochs));
-    one.epochs = row.epochs;
-    examples::prepare_output(one.out);
-    std::printf("%s\n", one.out.c_str());
-    const auto trained = train_one<T>(one, e);
-    if (trained.status != 0) return trained.status;
-    finished.push_back({one.out, row.compared});
+    const auto name = "n" + std::to_string(row.n) + "-k" + std::to_string(row.k) + "-epochs" +
+                      std::to_string(row.epochs);
+    parts.push_back({examples::part(program, name), row.compared});
+    parts.back().program.epochs = row.epochs;
   }
-  examples::summarize(program.out, finished);
-  return 0;
+  return examples::train_parts(program.out, parts, [&](const Program& one, std::size_t i) {
+    e.n = grid_rows[i].n;
+    e.k = grid_rows[i].k;
+    return train_one<T>(one, e).status;
+  });
 }
 
 template <Scalar T>
 int test(const Program& program, const Experiment& e) {
   models::Cnn<T> model(examples::networks::growing_batch());
-  return examples::test_stored<T>(program, model, e.model_path, recipe(program, e));
+  examples::test_stored<T>(program, model, e.model_path, recipe(program, e));
+  return 0;
 }
 
 int main(int argc, char** argv) {

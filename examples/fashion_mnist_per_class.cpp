@@ -87,20 +87,17 @@ int train_grid(const Program& program, Experiment& e) {
     throw StateError(Message("--grid", "its runs have batch sizes of their own")
                          .hint("leave --batch-sizes out"));
   }
-  std::vector<examples::GridRow> finished;
+  std::vector<examples::Part> parts;
   for (const auto& row : grid_rows) {
-    auto one = examples::part(program, row.name);
-    one.epochs = row.epochs;
-    one.batch_size = row.batch_size;
-    examples::prepare_output(one.out);
-    std::printf("%s\n", row.name);
-    e = row.experiment;  // where the checkpoint takes its settings from
-    e.grid = true;       // asked again for the next of --seeds
-    if (const int status = train_per_class<T>(one, e)) return status;
-    finished.push_back({one.out, row.compared});
+    parts.push_back({examples::part(program, row.name), row.compared});
+    parts.back().program.epochs = row.epochs;
+    parts.back().program.batch_size = row.batch_size;
   }
-  examples::summarize(program.out, finished);
-  return 0;
+  return examples::train_parts(program.out, parts, [&](const Program& one, std::size_t i) {
+    e = grid_rows[i].experiment;  // where the checkpoint takes its settings from
+    e.grid = true;                // asked again for the next of --seeds
+    return train_per_class<T>(one, e);
+  });
 }
 
 int main(int argc, char** argv) {

@@ -23,12 +23,22 @@ std::optional<models::AirbenchOptions> seair(const std::string& network) {
 template <Scalar T>
 examples::Trained train_one(const Program& program, const examples::FashionMnist& options,
                             const std::string& network) {
-  if (const auto size = seair(network)) return examples::train_seair<T>(program, options, *size);
+  if (const auto size = seair(network)) {
+    return examples::train_seair<T>(program, examples::seair_recipe(program, options), *size);
+  }
   return examples::with_network<T>(network, [&](auto& model) {
     nn::initialize(model, program.seed);
     auto optimizer = options.optimizer(model);
     return examples::train_and_test<T>(program, model, optimizer, options.recipe(program));
   });
+}
+
+/// The results of all runs beside one, where there are several.
+void compare_with_neighbours(const std::string& run) {
+  const auto folder =
+      std::filesystem::absolute(std::filesystem::path(run) / ".").lexically_normal();
+  const auto all = folder.parent_path().parent_path().string();
+  examples::print_table(all, examples::runs_in(all));
 }
 
 template <Scalar T>
@@ -37,40 +47,39 @@ int test(const Program& program, const examples::FashionMnist& options, const st
   const auto recipe = options.recipe(program);
   if (const auto size = seair(network)) {
     models::Airbench<T> model(*size);
-    return examples::test_stored<float>(program, model, path, recipe);  // images in float
+    examples::test_stored<float>(program, model, path, recipe);  // images in float
+  } else {
+    examples::with_network<T>(
+        network, [&](auto& model) { examples::test_stored<T>(program, model, path, recipe); });
   }
-  return examples::with_network<T>(
-      network, [&](auto& model) { return examples::test_stored<T>(program, model, path, recipe); });
+  if (io::is_folder(path)) compare_with_neighbours(path);
+  return 0;
 }
 
 template <Scalar T>
 int train_members(const Program& program, const examples::FashionMnist& options,
                   const std::string& network, std::int64_t members) {
   train::Ensemble ensemble;
-  std::vector<examples::GridRow> finished;
-  for (std::int64_t i = 0; i < members; ++i) {
-    auto member = program;
-    if (members > 1) {
+  const auto train = [&](const Program& one, std::size_t) {
+    const auto trained = train_one<T>(one, options, network);
+    if (trained.status == 0) ensemble.add(trained.test);
+    return trained.status;
+  };
+  if (members == 1) {
+    if (const int status = train(program, 0)) return status;
+  } else {
+    std::vector<examples::Part> parts;
+    for (std::int64_t i = 0; i < members; ++i) {
       const auto seed = program.seed + static_cast<std::uint64_t>(i);
-      member = examples::part(program, "seed-" + std::to_string(seed));
-      member.seed = seed;
-      examples::prepare_output(member.out);
-      std::printf("member %lld of %lld\n", static_cast<long long>(i + 1),
-                  static_cast<long long>(members));
+      parts.push_back({examples::part(program, "seed-" + std::to_string(seed))});
+      parts.back().program.seed = seed;
     }
-    const auto trained = train_one<T>(member, options, network);
-    if (trained.status != 0) return trained.status;
-    ensemble.add(trained.test);
-    finished.push_back({member.out});
-  }
-  if (members > 1) {
-    examples::summarize(program.out, finished);
+    if (const int status = examples::train_parts(program.out, parts, train)) return status;
     std::printf("ensemble of %lld: %s\n", static_cast<long long>(members),
-                to_string(train::evaluate(ensemble.predictions())).c_str());
-    examples::write_ensemble(program.out, finished, ensemble.predictions());
+                to_string(tinynet::train::evaluate(ensemble.predictions())).c_str());
+    examples::write_ensemble(program.out, parts, ensemble.predictions());
   }
-  const auto folder = std::filesystem::path(program.out).parent_path().string();
-  examples::print_table(folder, examples::runs_in(folder));
+  compare_with_neighbours(program.out);
   return 0;
 }
 
@@ -95,9 +104,15 @@ int main(int argc, char** argv) {
                                  .epochs = 15,
                                  .batch_size = 256,
                                  .options = own});
-  if (!program.out_given)
-    program.out = program.file(network);  // so that the networks can be compared
+  if (!program.out_given) {  // so that the networks can be compared
+    const auto name = members > 1 ? network + "-ensemble-" + std::to_string(members) : network;
+    program.out = program.file(name);
+  }
   if (!tested.empty()) program.writes_nothing();
+  if (!tested.empty() && members > 1) {
+    std::fprintf(stderr, "--test looks at one network: leave --ensemble out\n");
+    return 1;
+  }
   return examples::run(program, [&]<class T>(const Program& one) {
     if (!tested.empty()) return test<T>(one, options, network, tested);
     return train_members<T>(one, options, network, members);

@@ -126,38 +126,42 @@ Program part(const Program& program, const std::string& name) {
   return one;
 }
 
-std::vector<Program> grid(const Program& program) {
-  if (program.batch_sizes.empty() && program.seeds.empty()) return {program};
-  auto batch_sizes = program.batch_sizes;
-  auto seeds = program.seeds;
-  if (batch_sizes.empty()) batch_sizes = {program.batch_size};
-  if (seeds.empty()) seeds = {program.seed};
-  std::vector<Program> parts;
-  for (const auto batch_size : batch_sizes) {
-    for (const auto seed : seeds) {
-      auto one =
-          part(program, "batch-" + std::to_string(batch_size) + "-seed-" + std::to_string(seed));
-      one.batch_size = batch_size;
-      one.seed = seed;
-      parts.push_back(std::move(one));
-    }
+int train_parts(const std::string& folder, const std::vector<Part>& parts,
+                const Function<int(const Program&, std::size_t)>& train) {
+  std::vector<GridRow> rows;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const auto& one = parts[i].program;
+    if (!one.out.empty()) prepare_output(one.out);
+    std::printf("%s\n", one.out.c_str());
+    if (const int status = train(one, i); status != 0) return status;
+    rows.push_back({one.out, parts[i].compared});
   }
-  return parts;
+  summarize(folder, rows);
+  return 0;
 }
 
 int run_parts(const Program& program, const Function<int(const Program&)>& train) {
   try {
     if (program.threads > 0) set_num_threads(program.threads);
-    const auto parts = grid(program);
-    std::vector<GridRow> rows;
-    for (const auto& one : parts) {
-      if (!one.out.empty()) prepare_output(one.out);
-      if (parts.size() > 1) std::printf("%s\n", one.out.c_str());
-      if (const int status = train(one); status != 0) return status;
-      rows.push_back({one.out});
+    if (program.batch_sizes.empty() && program.seeds.empty()) {
+      if (!program.out.empty()) prepare_output(program.out);
+      return train(program);
     }
-    if (parts.size() > 1) summarize(program.out, rows);
-    return 0;
+    const auto batch_sizes =
+        program.batch_sizes.empty() ? std::vector{program.batch_size} : program.batch_sizes;
+    const auto seeds = program.seeds.empty() ? std::vector{program.seed} : program.seeds;
+    std::vector<Part> parts;
+    for (const auto batch_size : batch_sizes) {
+      for (const auto seed : seeds) {
+        auto one =
+            part(program, "batch-" + std::to_string(batch_size) + "-seed-" + std::to_string(seed));
+        one.batch_size = batch_size;
+        one.seed = seed;
+        parts.push_back({std::move(one)});
+      }
+    }
+    return train_parts(program.out, parts,
+                       [&](const Program& one, std::size_t) { return train(one); });
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
@@ -182,9 +186,11 @@ void summarize(const std::string& folder, const std::vector<GridRow>& rows) {
   std::printf("summary: %s\n", file.c_str());
 }
 
-void write_ensemble(const std::string& folder, const std::vector<GridRow>& members,
+void write_ensemble(const std::string& folder, const std::vector<Part>& members,
                     const train::Predictions& predictions) {
-  const auto runs = finished(folder, members);
+  std::vector<GridRow> rows;
+  for (const auto& member : members) rows.push_back({member.program.out});
+  const auto runs = finished(folder, rows);
   auto result = runs.at(0).result;
   result["ensemble"] = runs.size();
   result.update(test_scores(predictions));

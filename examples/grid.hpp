@@ -13,9 +13,6 @@ namespace tinynet::examples {
 /// begun before.
 Program part(const Program& program, const std::string& name);
 
-/// A part for each pair of --batch-sizes and --seeds; the program itself where both are absent.
-std::vector<Program> grid(const Program& program);
-
 /// A finished run, and what it is compared with, in words.
 struct GridRow {
   std::string folder;
@@ -29,16 +26,27 @@ void print_table(const std::string& folder, const std::vector<GridRow>& rows);
 /// Prints it and writes summary.json: the results of all runs, by the names of their folders.
 void summarize(const std::string& folder, const std::vector<GridRow>& rows);
 
-/// Writes the result.json of networks that are tested together: the first one's, with the accuracy of
-/// `predictions` and what all of them take.
-void write_ensemble(const std::string& folder, const std::vector<GridRow>& members,
-                    const train::Predictions& predictions);
-
 /// The runs whose folders lie in this one.
 std::vector<GridRow> runs_in(const std::string& folder);
 
-/// Calls `train` for each part of the grid, until one returns an exit status other than 0; returns the
-/// last one. Turns errors into a message and exit status 1.
+/// A run of several, and what it is compared with, in words.
+struct Part {
+  Program program;
+  std::string compared = {};
+};
+
+/// Calls `train` for each part and its number, until one returns an exit status other than 0, and returns
+/// that; or sums up what they came to in `folder`.
+int train_parts(const std::string& folder, const std::vector<Part>& parts,
+                const Function<int(const Program&, std::size_t)>& train);
+
+/// Writes the result.json of networks that are tested together: the first one's, with the accuracy of
+/// `predictions` and what all of them take.
+void write_ensemble(const std::string& folder, const std::vector<Part>& members,
+                    const train::Predictions& predictions);
+
+/// Calls `train` for each pair of --batch-sizes and --seeds as a part, once where both are absent. Turns
+/// errors into a message and exit status 1.
 int run_parts(const Program& program, const Function<int(const Program&)>& train);
 
 /// The same with `f.operator()<T>`, where T is the scalar that --precision names.

@@ -18,6 +18,18 @@ namespace tinynet::examples {
 
 namespace {
 
+/// A path left empty, by a script's unset variable say, would be taken for one that was not given.
+std::string refuse_empty(const std::string& given) { return given.empty() ? "is empty" : ""; }
+
+/// Runs of the same value would share a folder.
+template <class Value>
+void refuse_repeated(const char* name, std::vector<Value> values) {
+  std::sort(values.begin(), values.end());
+  const auto twice = std::adjacent_find(values.begin(), values.end());
+  if (twice == values.end()) return;
+  throw CLI::ValidationError(name, std::to_string(*twice) + " comes twice");
+}
+
 void add(CLI::App& app, const Option& option) {
   if (const auto* flag = std::get_if<bool*>(&option.value)) {
     const auto names = "--" + option.name + ",!--no-" + option.name;
@@ -32,6 +44,7 @@ void add(CLI::App& app, const Option& option) {
           added->delimiter(',')->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
         } else if constexpr (std::is_same_v<Value, std::string>) {
           if (!option.choices.empty()) added->check(CLI::IsMember(option.choices));
+          else added->check(refuse_empty);
         } else if constexpr (!std::is_same_v<Value, bool>) {
           added->check(
               CLI::Range(static_cast<Value>(option.least), static_cast<Value>(option.most)));
@@ -135,13 +148,14 @@ Program Program::parse(int argc, char** argv, Program program) {
         ->check(CLI::IsMember(program.actions));
   }
   app.add_option("--data", program.data, "folder of the data set (or TINYNET_DATA)")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(refuse_empty);
   app.add_option("--epochs", program.epochs, "passes over the training images")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000}));
   app.add_option("--batch-size", program.batch_size, "images a step")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000}));
   app.add_option("--precision", program.precision, "what activations are stored as")
       ->capture_default_str()
       ->check(CLI::IsMember({"float", "bfloat16", "float16"}));
@@ -158,8 +172,9 @@ Program Program::parse(int argc, char** argv, Program program) {
   app.add_option("--seeds", program.seeds, "the same with several seeds, and their mean")
       ->delimiter(',')
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  const auto* out =
-      app.add_option("--out", program.out, "folder for the results")->capture_default_str();
+  const auto* out = app.add_option("--out", program.out, "folder for the results")
+                        ->capture_default_str()
+                        ->check(refuse_empty);
   app.add_flag("--resume", program.resume, "go on with the checkpoint in --out");
   app.add_option("--limit-train", program.limit_train, "train on the first N images; 0: on all")
       ->capture_default_str()
@@ -181,6 +196,8 @@ Program Program::parse(int argc, char** argv, Program program) {
   for (int i = argc - 1; i > 0; --i) arguments.push_back(with_dashes(argv[i]));
   try {
     app.parse(arguments);
+    refuse_repeated("--seeds", program.seeds);
+    refuse_repeated("--batch-sizes", program.batch_sizes);
   } catch (const CLI::ParseError& error) {
     std::exit(app.exit(error));
   }
@@ -211,6 +228,8 @@ std::unique_ptr<train::StepObserver> make_profile(const Program& program) {
     options.peaks = {.float_operations = peaks.float_operations,
                      .half_operations = peaks.half_operations(),
                      .bytes = peaks.copy_bytes};
+    trim_memory();  // of what was copied, hundreds of megabytes: they are not the run's
+    reset_memory_peak();
   }
   return std::make_unique<train::Profile>(options);
 }

@@ -89,8 +89,9 @@ int quickstart(const Program& program) {
   const auto predictions = train::predict(model, tests);
   std::printf("test accuracy %s\n", to_string(train::evaluate(predictions)).c_str());
   examples::show_profile(program, *profile);
-  examples::write_results(program, model, batches, tests,
-                          {.test = predictions, .history = history});
+  examples::write_results(
+      program, model, batches, tests,
+      {.test = predictions, .history = history, .trained = std::ssize(history) > at.epochs});
   return examples::finished(program, interrupt);
 }
 

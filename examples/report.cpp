@@ -6,11 +6,7 @@
 namespace tinynet::examples {
 
 void write_report(const Program& program, const ModelFacts& model, const Outcome& outcome) {
-  double images = 0, steps_seconds = 0;
-  for (const auto& epoch : outcome.history) {
-    images += static_cast<double>(epoch.samples);
-    steps_seconds += epoch.seconds;
-  }
+  const auto all = totals(outcome.history);
   const auto milliseconds = [](double value) { return report::fixed(value, 2) + " ms"; };
   report::Run run{.title = program.name, .subtitle = program.claim};
   run.warnings = outcome.warnings;
@@ -20,9 +16,8 @@ void write_report(const Program& program, const ModelFacts& model, const Outcome
                             "the same images from several views"});
   }
   run.headline.push_back(
-      {"training time", train::Progress::duration(steps_seconds),
-       report::grouped(std::llround(steps_seconds > 0 ? images / steps_seconds : 0)) +
-           " images a second"});
+      {"training time", train::Progress::duration(all.seconds),
+       report::grouped(std::llround(all.images_per_second())) + " images a second"});
   run.headline.push_back(
       {"parameters", report::grouped(model.parameters), report::bytes(model.bytes)});
   run.headline.push_back({"latency", milliseconds(model.latency.p50),

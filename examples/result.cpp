@@ -35,9 +35,16 @@ void write_preview(const Program& program, [[maybe_unused]] const data::Dataset&
 }
 
 void write_text(const std::string& path, const std::string& text) {
-  io::AtomicFile file(path);
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
+  io::write_file(path, std::as_bytes(std::span(text)));
+}
+
+Totals totals(const train::History& history) {
+  Totals all;
+  for (const auto& epoch : history) {
+    all.images += static_cast<double>(epoch.samples);
+    all.seconds += epoch.seconds;
+  }
+  return all;
 }
 
 namespace {
@@ -65,11 +72,7 @@ std::vector<Goal> goals(const ModelFacts& model, const Outcome& outcome) {
 }  // namespace
 
 void write_result(const Program& program, const ModelFacts& model, const Outcome& outcome) {
-  double images = 0, steps_seconds = 0;
-  for (const auto& epoch : outcome.history) {
-    images += static_cast<double>(epoch.samples);
-    steps_seconds += epoch.seconds;
-  }
+  const auto all = totals(outcome.history);
   const train::ConfusionMatrix confusion(outcome.test);
   const auto worst = confusion.worst_class();
   const auto name_of = [&](std::int32_t label) {
@@ -100,8 +103,8 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
       {"train_accuracy", model.clean.accuracy},
       {"train_accuracy_low", model.clean.low},
       {"train_accuracy_high", model.clean.high},
-      {"train_seconds", steps_seconds},
-      {"images_per_second", steps_seconds > 0 ? images / steps_seconds : 0},
+      {"train_seconds", all.seconds},
+      {"images_per_second", all.images_per_second()},
       {"latency_ms", {{"p50", model.latency.p50}, {"p95", model.latency.p95}}},
       {"peak_memory_bytes", memory_statistics().peak_bytes_in_use},
       {"peak_resident_bytes", resident_memory().peak},
@@ -229,6 +232,13 @@ void save_checkpoint(const Program& program, const train::Checkpoint& checkpoint
                              {"planned_epochs", std::to_string(program.epochs)},
                              {"command", program.command},
                              {"git_revision", git_revision}}});
+}
+
+bool keeps_results(const Program& program, const Outcome& outcome) {
+  if (outcome.trained || !io::exists(program.file("result.json"))) return false;
+  std::printf("nothing was left to train: the results in %s stay as they are\n",
+              program.out.c_str());
+  return true;
 }
 
 data::Dataset some_of(const data::Dataset& dataset, std::uint64_t seed) {

@@ -46,7 +46,16 @@ struct Outcome {
   std::optional<Goals> goals = {};
   std::optional<Latency> latency = {};     // none: that of the model as it is
   std::vector<std::string> warnings = {};  // for the reader of the report
+  bool trained = true;                     // an epoch or more, in this process
 };
+
+/// Images seen and seconds of the steps of all epochs.
+struct Totals {
+  double images = 0, seconds = 0;
+
+  double images_per_second() const { return seconds > 0 ? images / seconds : 0; }
+};
+Totals totals(const train::History& history);
 
 /// What the result files say of model and data beside the predictions.
 struct ModelFacts {
@@ -117,6 +126,10 @@ void write_report(const Program& program, const ModelFacts& model, const Outcome
 void write_results(const Program& program, const nn::Members& model, ModelFacts facts,
                    const Outcome& outcome);
 
+/// Whether files of a run that had ended before --resume stay: memory, revision and command of a test
+/// alone would take the place of the training's. Says so.
+bool keeps_results(const Program& program, const Outcome& outcome);
+
 /// Up to 10,000 images, drawn at random.
 data::Dataset some_of(const data::Dataset& dataset, std::uint64_t seed);
 
@@ -125,6 +138,7 @@ data::Dataset some_of(const data::Dataset& dataset, std::uint64_t seed);
 template <Scalar T, class Model>
 void write_results(const Program& program, Model& model, const data::Loader<T>& training,
                    const data::Loader<T>& tests, const Outcome& outcome) {
+  if (keeps_results(program, outcome)) return;
   const auto size = training.dataset().image_shape();
   const Shape image{1, size[0], size[1], size[2]};
   const data::Loader<T> clean(some_of(training.dataset(), program.seed), tests.options());

@@ -17,8 +17,8 @@ inline std::string model_file(const std::string& path) {
 /// Loads a model of the images of T and prints how it does on the test images: loss and accuracies with
 /// their intervals, for each class too, and with views where the recipe has them. Writes nothing.
 template <Scalar T, class Model>
-int test_stored(const Program& program, Model& model, const std::string& path,
-                const Recipe& recipe) {
+void test_stored(const Program& program, Model& model, const std::string& path,
+                 const Recipe& recipe) {
   nn::load(model, model_file(path));
   const data::Dataset test_set = recipe.test_set;
   const data::Loader<T> tests(
@@ -34,7 +34,6 @@ int test_stored(const Program& program, Model& model, const std::string& path,
     std::printf("with test-time augmentation %s\n",
                 to_string(train::evaluate(model, tests, *recipe.tta)).c_str());
   }
-  return 0;
 }
 
 }  // namespace tinynet::examples

@@ -171,8 +171,11 @@ Trained train_and_test(const Program& program, Model& model,
   std::printf("test accuracy %s; worst class %s %.2f %%\n", to_string(test).c_str(),
               tests.dataset().classes().at(static_cast<std::size_t>(worst.label)).c_str(),
               100 * worst.accuracy());
-  Outcome outcome{
-      .test = predictions, .history = history, .selection = selection, .goals = recipe.goals};
+  Outcome outcome{.test = predictions,
+                  .history = history,
+                  .selection = selection,
+                  .goals = recipe.goals,
+                  .trained = std::ssize(history) > at.epochs};
   const auto warn = [&](const std::string& text) {
     if (text.empty()) return;
     std::printf("%s\n", text.c_str());

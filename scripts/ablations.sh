@@ -13,9 +13,9 @@ row() {
   local name=$1 network=$2 precision=$3
   shift 3
   say "$name"
-  $program --out "runs/$name" --network "$network" --precision "$precision" --epochs "$epochs" \
+  $program --out "runs/$name-$epochs" --network "$network" --precision "$precision" --epochs "$epochs" \
     --seeds 1,2,3 --resume --rand-augment --ema 0.999 --tta "$@"
-  scripts/results.py "$name" "runs/$name"
+  scripts/results.py "$name" "runs/$name-$epochs"
 }
 row ablation resnet14_like_se bfloat16
 row ablation-float resnet14_like_se float

@@ -48,6 +48,3 @@ cmake --preset release -B build/quickstart \
 cmake --build build/quickstart -j "$jobs" --target quickstart
 
 build/quickstart/examples/quickstart --data "$data" --out runs/quickstart "$@"
-if [ -f runs/quickstart/report.html ]; then
-  say "open $PWD/runs/quickstart/report.html in a browser: curves, classes, mistakes, layers"
-fi

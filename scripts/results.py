@@ -75,15 +75,38 @@ OWN = r" --(data|out|threads|seeds?|batch-sizes|model[-_]path)[ =]\S+| --resume|
 SAME = ("precision", "batch_size", "epochs", "parameters", "selection")
 
 
+def results_of(folder):
+    """The result of a run or an ensemble; those of all runs in a series."""
+    own, series = folder / "result.json", folder / "summary.json"
+    result = json.loads(own.read_text()) if own.exists() else None
+    if series.exists() and not (result and "ensemble" in result):
+        return [one for run in json.loads(series.read_text()) for one in results_of(folder / run)]
+    if result is None:
+        sys.exit(f"{folder}: expected the folder of a run, with its result.json, or of a series, with summary.json")
+    return [result]
+
+
 def take(root, name, folders):
-    for folder in map(pathlib.Path, folders):
-        if (folder / "summary.json").exists():
-            take(root, name, [folder / run for run in json.loads((folder / "summary.json").read_text())])
-            continue
-        run = json.loads((folder / "result.json").read_text())
+    """Puts results among the committed ones; before one is written all are checked."""
+    if name not in ROWS:
+        sys.exit(f"{name}: expected a row of scripts/results.py: {', '.join(ROWS)}")
+    new = {}
+    for run in (run for folder in folders for run in results_of(pathlib.Path(folder))):
+        if run["seed"] in new:
+            sys.exit(f"{name}: seed {run['seed']} comes twice; a row has one run of each")
         run["command"] = re.sub(OWN, "", re.sub(r"^\S*/", "./", run["command"]))
         run["cpu"] = run["cpu"].strip()
-        (root / f"docs/results/{name}-seed-{run['seed']}.json").write_text(json.dumps(run, indent=2) + "\n")
+        new[run["seed"]] = run
+    old = [json.loads(path.read_text()) for path in root.glob(f"docs/results/{name}-seed-*.json")]
+    check(name, [*new.values(), *(run for run in old if run["seed"] not in new)])
+    for seed, run in new.items():
+        (root / f"docs/results/{name}-seed-{seed}.json").write_text(json.dumps(run, indent=2) + "\n")
+
+
+def check(name, runs):
+    for key in SAME:
+        if any(run[key] != runs[0][key] for run in runs):
+            sys.exit(f"docs/results/{name}-seed-*.json: {key} differs between seeds")
 
 
 def mean(runs, key, scale=1.0):
@@ -107,9 +130,7 @@ def worst_class(runs):
 
 def row(name, runs):
     first = runs[0]
-    for key in SAME:
-        if any(run[key] != first[key] for run in runs):
-            sys.exit(f"docs/results/{name}-seed-*.json: {key} differs between seeds")
+    check(name, runs)
     title, number, kind = ROWS[name]
     compared = f"{number:g} ({kind})" if number else ""
     seconds = statistics.mean(run["train_seconds"] for run in runs)

@@ -48,6 +48,7 @@ head -c 4 "$work/v5/preview.png" | grep -q PNG || fail "no picture of the augmen
 once seair fashion_mnist_v7 --network seair_small --precision bfloat16
 once budget fashion_mnist_budget --network toy --precision bfloat16 --select validation
 once compact fashion_mnist_budget --network seair_compact --precision bfloat16
+grep -q '^FashionMNIST: 60 images of ' "$work/log" || { cat "$work/log"; fail "no statistics of the data"; }
 once half fashion_mnist_budget --network toy --precision float16
 once classes fashion_mnist_per_class --augment --schedule cosine
 once growing fashion_mnist_growing_batch train --n 3 --k 7
@@ -132,12 +133,25 @@ for network in v5 seair_small; do
   [ "$percent" = "$(awk -v a="$stored" 'BEGIN { printf "%.2f", 100 * a }')" ] ||
     { cat "$work/log" "$folder/result.json"; fail "the stored $network has another accuracy"; }
 done
+grep -q '^three ' "$work/log" || { cat "$work/log"; fail "no table of the runs beside the tested one"; }
 printf 'fashion_mnist_v7 --test: ok\n'
+
+# A run that had ended stays as it was.
+cp "$work/quickstart/result.json" "$work/before.json"
+"$programs/quickstart" --data "$work/data" --out "$work/quickstart" --batch-size 30 --epochs 2 --resume > "$work/log" 2>&1 ||
+  { cat "$work/log"; fail "what had ended did not go on"; }
+cmp -s "$work/before.json" "$work/quickstart/result.json" || fail "a test took the place of a training's results"
 
 # Other settings are refused, and said.
 "$programs/fashion_mnist_v7" --data "$work/data" --out "$work/v5" --network v5 --batch-size 20 \
   --epochs 3 --resume > "$work/log" 2>&1 && fail "a checkpoint of other settings was accepted"
 grep -q 'batch-size: file 30, now 20' "$work/log" || { cat "$work/log"; fail "no word of batch-size"; }
+
+"$programs/fashion_mnist_v7" --data "$work/data" --network v5 --epochs 1 --test "" > "$work/log" 2>&1 &&
+  fail "an empty --test trained"
+grep -q -- '--test: is empty' "$work/log" || { cat "$work/log"; fail "no word of an empty --test"; }
+"$programs/quickstart" --data "$work/data" --seeds 3,1,3 > "$work/log" 2>&1 && fail "two runs of one seed"
+grep -q -- '--seeds: 3 comes twice' "$work/log" || { cat "$work/log"; fail "no word of a seed that comes twice"; }
 
 # Ctrl-C: the step ends, the exit status says so, and --resume goes on.
 # interrupt FOLDER PROGRAM OPTION...: after an epoch or more
