@@ -255,6 +255,18 @@ TEST_CASE("read_idx reads sizes and elements") {
 #endif
 }
 
+#ifdef TINYNET_ZLIB
+TEST_CASE("read_idx unpacks little more than a header announces") {
+  const Folder folder("announced");
+  const auto path = folder.write("images.gz", gzip(idx({3}, Bytes(10'000'000))));
+  const auto text = error_of<DataError>([&] { data::read_idx(path, 1); });
+  const auto came = text.find("came    ");
+  REQUIRE(came != std::string::npos);
+  CHECK(text.find("more bytes follow than the header announces") != std::string::npos);
+  CHECK(std::stol(text.substr(came + 8)) < 200'000);
+}
+#endif
+
 TEST_CASE("read_idx says what is wrong with a file") {
   const Folder folder("badidx");
   const auto error = [&](const Bytes& bytes, int axes) {

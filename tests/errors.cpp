@@ -33,7 +33,8 @@ std::string error_of(F f) {
 }  // namespace
 
 TEST_CASE("conv2d") {
-  const auto error = [](const Shape& x, const Shape& w, ops::Window window = {}, const Shape& b = {}) {
+  const auto error = [](const Shape& x, const Shape& w, ops::Window window = {},
+                        const Shape& b = {}) {
     return error_of([&](Context& ctx) {
       const Weight<float> bias = b.axes() ? Weight<float>(image(b)) : Weight<float>();
       ops::conv2d<float>(image(x), image(w), bias, window, ctx);
@@ -68,10 +69,19 @@ TEST_CASE("conv2d") {
         "  dilation  1\n"
         "  groups  1");
   const auto too_large = [&](ops::Window window) {
-    return error({2, 8, 8, 4}, {6, 3, 3, 4}, window).find(
-               "[conv2d] stride, padding, dilation and groups are at most 65535\n") == 0;
+    return error({2, 8, 8, 4}, {6, 3, 3, 4}, window)
+               .find("[conv2d] stride, padding, dilation and groups are at most 65535\n") == 0;
   };
   CHECK(error({2, 8, 8, 4}, {6, 3, 3, 4}, {.stride = 65535}) == "nothing was thrown");
+  {
+    Tape tape;
+    auto ctx = Context::training(tape);
+    const auto x = Variable<float>::leaf(Tensor<float>::ones({1, 8, 8, 1}), tape);
+    const Variable<float> w(Tensor<float>::ones({1, 3, 3, 1}));
+    ops::sum(ops::conv2d<float>(x, w, ops::Window{.stride = 65535}, ctx), ctx).backward();
+    CHECK(x.gradient()(0, 2, 2, 0) == 1);
+    CHECK(x.gradient()(0, 3, 3, 0) == 0);
+  }
   CHECK(too_large({.stride = 65536}));
   CHECK(too_large({.padding = 65536}));
   CHECK(too_large({.dilation = 65536}));
@@ -107,8 +117,9 @@ TEST_CASE("conv2d") {
 
 TEST_CASE("depthwise_conv2d") {
   const auto error = [](const Shape& x, const Shape& w) {
-    return error_of(
-        [&](Context& ctx) { ops::depthwise_conv2d<float>(image(x), image(w), ops::Window{}, ctx); });
+    return error_of([&](Context& ctx) {
+      ops::depthwise_conv2d<float>(image(x), image(w), ops::Window{}, ctx);
+    });
   };
   CHECK(error({2, 8, 8, 5}, {4, 3, 3, 1}) ==
         "[depthwise_conv2d] input has 5 channels, weight expects 4\n"
@@ -191,6 +202,28 @@ TEST_CASE("batch_norm") {
         "  hint: is the batch empty?");
 }
 
+TEST_CASE("moments of another tensor") {
+  CHECK(error_of([&](Context& ctx) {
+          ctx.mode = Mode::training;
+          const auto three = image({3});
+          auto mean = Tensor<float>::zeros({3}), variance = Tensor<float>::ones({3});
+          const ops::BatchNormWeights<float> bn{three, three, mean, variance, {}};
+          ops::batch_norm_act<float>(image({2, 4, 4, 3}), Tensor<double>({2, 2}), bn, {},
+                                     ops::Relu{}, ctx);
+        }).find("[batch_norm] the moments are those of another tensor\n") == 0);
+}
+
+TEST_CASE("gate_add_act") {
+  const auto error = [](const Shape& x, const Shape& gate) {
+    return error_of([&](Context& ctx) {
+      ctx.tape = nullptr;
+      ops::gate_add_act<float>(image(x), image(gate), {}, ops::Relu{}, ctx);
+    });
+  };
+  CHECK(error({2, 4, 4, 0}, {2, 0}).find("[gate_add_act] the input has no elements\n") == 0);
+  CHECK(error({4}, {4, 4}).find("[gate_add_act] images and channels are needed") == 0);
+}
+
 TEST_CASE("pooling") {
   const auto error = [](const Shape& x, ops::PoolWindow window) {
     const auto maximum = error_of([&](Context& ctx) { ops::max_pool2d(image(x), window, ctx); });
@@ -227,7 +260,9 @@ TEST_CASE("pooling") {
         "  expected  (n, h, w, c)\n"
         "  in      body.3\n"
         "  hint: images are [n, h, w, c]");
-  CHECK(error_of([](Context& ctx) { ops::global_average_pool(image({0, 4, 4, 3}), ctx); }) ==
+  CHECK(error_of([](Context& ctx) {
+          ops::global_average_pool(image({0, 4, 4, 3}), ctx);
+        }) ==
         "[global_average_pool] the input has no elements\n"
         "  input   [0, 4, 4, 3]\n"
         "  in      body.3\n"
@@ -269,19 +304,27 @@ TEST_CASE("channels, axes and borders") {
   CHECK(error_of([](Context& ctx) { ops::concat<float>({}, ctx); }) ==
         "[concat] nothing to join\n"
         "  in      body.3");
-  CHECK(error_of([](Context& ctx) { ops::pad(image({2, 4, 4, 3}), {.left = -1}, ctx); }) ==
+  CHECK(error_of([](Context& ctx) {
+          ops::pad(image({2, 4, 4, 3}), {.left = -1}, ctx);
+        }) ==
         "[pad] a border is at least 0\n"
         "  in      body.3");
-  CHECK(error_of([](Context& ctx) { ops::reshape(image({2, 6}), {5, 2}, ctx); }) ==
+  CHECK(error_of([](Context& ctx) {
+          ops::reshape(image({2, 6}), {5, 2}, ctx);
+        }) ==
         "[reshape] the number of elements would change\n"
         "  from    [2, 6]              12 elements\n"
         "  to      [5, 2]              10 elements");
-  CHECK(error_of([](Context& ctx) { ops::flatten(image({0, 4, 4, 3}), ctx); }) ==
+  CHECK(error_of([](Context& ctx) {
+          ops::flatten(image({0, 4, 4, 3}), ctx);
+        }) ==
         "[flatten] the input has no elements\n"
         "  input   [0, 4, 4, 3]\n"
         "  in      body.3\n"
         "  hint: is the batch empty?");
-  CHECK(error_of([](Context& ctx) { ops::softmax(image({0, 4}), ctx); }) ==
+  CHECK(error_of([](Context& ctx) {
+          ops::softmax(image({0, 4}), ctx);
+        }) ==
         "[softmax] the input has no elements\n"
         "  input   [0, 4]\n"
         "  in      body.3\n"
@@ -301,12 +344,15 @@ TEST_CASE("dropout") {
     return std::string("the input has no elements\n  input   ") + shape +
            "\n  in      body.3\n  hint: is the batch empty?";
   };
-  CHECK(error_of([](Context& ctx) { ops::dropout2d(image({2, 4, 4, 0}), 0.5, ctx); }) ==
-        "[dropout2d] " + empty("[2, 4, 4, 0]"));
-  CHECK(error_of([](Context& ctx) { ops::drop_path(image({0, 4, 4, 3}), 0.5, ctx); }) ==
-        "[drop_path] " + empty("[0, 4, 4, 3]"));
+  CHECK(error_of([](Context& ctx) {
+          ops::dropout2d(image({2, 4, 4, 0}), 0.5, ctx);
+        }) == "[dropout2d] " + empty("[2, 4, 4, 0]"));
+  CHECK(error_of([](Context& ctx) {
+          ops::drop_path(image({0, 4, 4, 3}), 0.5, ctx);
+        }) == "[drop_path] " + empty("[0, 4, 4, 3]"));
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  CHECK(error_of([&](Context& ctx) { ops::dropout(x, nan, ctx); }).find("came    nan") != std::string::npos);
+  CHECK(error_of([&](Context& ctx) { ops::dropout(x, nan, ctx); }).find("came    nan") !=
+        std::string::npos);
 }
 
 TEST_CASE("cross_entropy") {

@@ -253,6 +253,22 @@ TEST_CASE("what the scaler refuses") {
         "  hint: call step after unscale, before the next backward");
 }
 
+TEST_CASE("a step that was refused can be repeated: gradients are divided by the scale once") {
+  Model<float> model, plain;
+  optim::Sgd sgd(model.list(), {}), reference(plain.list(), {});
+  optim::GradScaler scaler({.init_scale = 4});
+  model.give_gradients(0);
+  plain.give_gradients(0);
+  for (auto& parameter : model.parameters) {
+    for (auto& g : parameter.state()->gradient.span()) g *= 4;
+  }
+  CHECK(message_of<StateError>([&] { scaler.step(sgd); }).find("[Sgd] there is no learning rate") ==
+        0);
+  scaler.step(sgd, 0.1);
+  reference.step(0.1);
+  CHECK(model.values() == plain.values());
+}
+
 TEST_CASE("the mean over backward passes is one pass over all of their samples") {
   auto whole = layer<double>(), halves = layer<double>(), uneven = layer<double>(),
        scaled = layer<double>();

@@ -579,6 +579,10 @@ TEST_CASE("which version is chosen, and what refuses in words") {
     const ScopedPathLimit limit(Path::simd);
     CHECK(path(wide) == Path::simd);
   }
+  // 65,535 squared residues, most of them empty, would take hours.
+  const auto far =
+      geometry({.n = 2, .h = 8, .w = 8, .ic = 4, .oc = 6, .kh = 3, .kw = 3, .stride = 65535});
+  CHECK(conv2d_backward_input_simd<float>.refuses(far) == std::string("a stride above 256"));
   const ScopedPathLimit limit(Path::avx512);
   CHECK(path(wide) == (cpu().fast_bf16_dots ? Path::avx512 : Path::simd));
   CHECK(path(narrow) == Path::simd);

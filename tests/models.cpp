@@ -1,6 +1,7 @@
 // Model families: sizes, shapes, work and receptive fields, and that they train.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string>
@@ -162,6 +163,32 @@ TEST_CASE("a residual network wants a number of blocks for each stage") {
         "[ResNet] needs a number of blocks for each stage\n"
         "  widths  2                   stages\n"
         "  blocks  4                   numbers");
+}
+
+TEST_CASE("a stage of no layers is refused") {
+  using tests::message_of;
+  CHECK(message_of<ShapeError>([] {
+          models::ResNet<float>({.widths = {4, 8}, .blocks = {1, 0}});
+        }) == "[ResNet] each number of blocks has to be 1 or more\n  came    0");
+  CHECK(message_of<ShapeError>([] { models::DepthwiseNet<float>({.blocks = 0}); }) ==
+        "[DepthwiseNet] blocks has to be 1 or more\n  came    0");
+  CHECK(message_of<ShapeError>([] { models::Cnn<float>({.convolutions = -1}); }) ==
+        "[Cnn] convolutions has to be 1 or more\n  came    -1");
+}
+
+TEST_CASE("blocks by themselves begin with random weights") {
+  const auto check = [](auto block) {
+    nn::initialize(block, 1);
+    nn::Members(block).for_parameters([](const std::string& name, const auto& parameter) {
+      if (parameter.shape().axes() < 4) return;
+      CAPTURE(name);
+      const auto values = parameter.value().span();
+      CHECK(std::any_of(values.begin(), values.end(), [](float x) { return x != 0; }));
+    });
+  };
+  check(models::BasicBlock<float>({.in = 4, .out = 8}));
+  check(models::DepthwiseBlock<float>({.in = 4, .out = 8}));
+  check(models::downsample<float>({.in = 4, .out = 8}));
 }
 
 TEST_CASE("every stage but the first halves the image, also one as wide as the first") {

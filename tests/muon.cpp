@@ -245,6 +245,22 @@ TEST_CASE("MultiOptimizer steps as its parts would") {
         "[MultiOptimizer] no parameter has a gradient\n"
         "  hint: call loss.backward() before each step");
 
+  // Where one part refuses, none has stepped.
+  {
+    Model<float> other;
+    const auto parts = optim::split(other.list(), optim::matrices());
+    optim::MultiOptimizer halves(optim::Muon(parts.matching, {.lr = 0.1}),
+                                 optim::Sgd(parts.rest, {.lr = 0.1}));
+    other.give_gradients(0);
+    const auto untouched = other.values();
+    CHECK(message_of<StateError>([&] {
+            halves.step({.lr = 0.1, .momentum = 0.9});
+          }).find("[Sgd] a step asks for momentum, but there was none at the start\n") == 0);
+    CHECK(other.values() == untouched);
+    halves.step(0.1);
+    CHECK(halves[0].steps() == 1);
+  }
+
   // And all of it goes into a Lookahead.
   optim::Lookahead lookahead(std::move(both), {.k = 2});
   model.give_gradients(5);

@@ -320,6 +320,16 @@ TEST_CASE("Lookahead: slow weights begin at the first step and can be asked for"
   CHECK(&lookahead.parameters() == &lookahead.inner().parameters());
 }
 
+TEST_CASE("Lookahead: slow weights outlive a step that broke the others") {
+  Model<double> model, plain;
+  optim::Lookahead lookahead(optim::Sgd(model.list(), {.lr = 0.1}), {.k = 2});
+  train(model, lookahead, 0, 1);
+  model.parameters[0].set(
+      Tensor<double>::full(model.parameters[0].shape(), std::numeric_limits<double>::infinity()));
+  lookahead.use_slow_weights();
+  CHECK(model.values() == plain.values());
+}
+
 TEST_CASE("what the optimizers refuse") {
   Model<float> model;
   const auto list = model.list();

@@ -191,6 +191,27 @@ TEST_CASE("a residual network with gates and dropped samples, in bfloat16") {
   CHECK(train<bfloat16>(copy, {4, 9, 9, 2}) == expected);
 }
 
+TEST_CASE("a folded network looked at with a tape: the same bits with checkpoints") {
+  models::ResNetOptions options{
+      .channels = 2, .widths = {8, 16}, .blocks = {1, 1}, .squeeze_excite = 4, .classes = 3};
+  const auto look = [&](bool checkpoint) {
+    options.checkpoint = checkpoint;
+    models::ResNet<bfloat16> model(options);
+    nn::initialize(model, 1);
+    nn::fold_batch_norm<bfloat16>(model, {1, 9, 9, 2});
+    Tape tape;
+    Context ctx{.tape = &tape};
+    const auto x = Variable<bfloat16>::leaf(Tensor<bfloat16>::normal({2, 9, 9, 2}, {3}), tape);
+    const auto y = model(x, ctx);
+    std::vector<float> values(y.value().span().begin(), y.value().span().end());
+    ops::sum(y, ctx).backward();
+    const auto gradient = x.gradient();
+    for (const auto g : gradient.span()) values.push_back(float(g));
+    return values;
+  };
+  CHECK(look(true) == look(false));
+}
+
 TEST_CASE("gradients are those of central differences") {
   nn::Checkpoint<double> layer(block<double>());
   nn::initialize(layer, 1);

@@ -134,7 +134,8 @@ TEST_SUITE("tensor") {
                          "  from    [2, 6]              12 elements\n"
                          "  to      [5, 2]              10 elements",
                          ShapeError);
-    CHECK_THROWS_AS(a.reshape({-1, -1}), ShapeError);
+    CHECK_THROWS_WITH_AS(counting({1}).reshape({-1, -1}),
+                         "[reshape] only one size may be -1\n  from    [1]", ShapeError);
     CHECK_THROWS_AS(a.reshape({0, -1}), ShapeError);
     CHECK_THROWS_AS(counting({0, 4}).reshape({0, -1}), ShapeError);  // any size would do
     const std::int64_t large = std::int64_t{1} << 32;  // the product of two is 0 in 64 bits

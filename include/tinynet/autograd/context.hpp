@@ -73,6 +73,7 @@ struct Context {
   random::Key key = {};  // of this step
   Observer* observer = nullptr;
   bool recompute = false;   // a second forward: batch norm leaves its running statistics alone
+  bool repeated = false;    // a pass without a tape that one with a tape will repeat, to the bit
   bool fuse = true;         // layers join convolution, batch norm and activation; ops never do
   std::string path = "";    // dotted, of the container being run
   std::uint64_t drawn = 0;  // random streams handed out in this pass

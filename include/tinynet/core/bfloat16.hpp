@@ -9,7 +9,8 @@
 namespace tinynet::inline TINYNET_ABI {
 
 /// The upper half of a float: 8 bits of exponent, 8 significant bits. A storage type; arithmetic
-/// happens in float. Conversion rounds to nearest even, as VCVTNEPS2BF16 does; NaN stays NaN.
+/// happens in float. Conversion rounds to nearest even, as VCVTNEPS2BF16 does; NaN stays NaN. A double
+/// becomes a float first, as in PyTorch.
 struct bfloat16 {
   std::uint16_t bits = 0;
 

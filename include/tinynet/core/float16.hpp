@@ -10,7 +10,7 @@ namespace tinynet::inline TINYNET_ABI {
 
 /// IEEE 754 half precision: 5 bits of exponent, 11 significant bits, largest finite value 65504.
 /// A storage type that never needs the compiler's `_Float16` (Clang 14 has none on x86). Rounds to
-/// nearest even; infinities, NaN and subnormals are kept.
+/// nearest even, a double to float first, as in PyTorch; infinities, NaN and subnormals are kept.
 struct float16 {
   std::uint16_t bits = 0;
 

@@ -22,6 +22,33 @@ inline std::string hex(const std::byte* bytes) {
   return text;
 }
 
+/// The size of an axis: 32 bits, big-endian.
+inline std::uint32_t idx_size(const std::byte* bytes, int axis) {
+  std::uint32_t size = 0;
+  for (int i = 0; i < 4; ++i) {
+    size = size << 8 | std::to_integer<std::uint32_t>(bytes[4 + 4 * axis + i]);
+  }
+  return size;
+}
+
+/// What an IDX file has to hold by its header; the most there is, where that is not all there or
+/// announces more than any file holds.
+inline std::size_t idx_bytes(const std::byte* bytes, std::size_t count) {
+  constexpr auto most = std::numeric_limits<std::size_t>::max() / 2;
+  if (count < 4) return most;
+  const auto axes = std::to_integer<int>(bytes[3]);
+  const auto header = 4 + 4 * static_cast<std::size_t>(axes);
+  if (count < header) return most;
+  std::size_t elements = 1;
+  for (int axis = 0; axis < axes; ++axis) {
+    const std::size_t size = idx_size(bytes, axis);
+    if (size > 0 && elements > most / size)
+      return most;  // before 32 bits to the power of three overflow
+    elements *= size;
+  }
+  return header + elements;
+}
+
 /// The header of an IDX file: its sizes, after everything that can be wrong has been checked.
 inline Shape idx_shape(const std::vector<std::byte>& bytes, const std::string& file, int axes) {
   const auto complain = [&](const Text& what) { return Message("idx", what).fact("file", file); };
@@ -41,21 +68,14 @@ inline Shape idx_shape(const std::vector<std::byte>& bytes, const std::string& f
                         .hint("images begin with 00 00 08 03, labels with 00 00 08 01"));
   }
   Shape shape;
-  auto expected = std::uint64_t{1};
-  for (std::size_t axis = 0; axis < static_cast<std::size_t>(axes); ++axis) {
-    std::uint32_t size = 0;  // big-endian
-    for (std::size_t i = 0; i < 4; ++i) {
-      size = size << 8 | std::to_integer<std::uint32_t>(bytes[4 + 4 * axis + i]);
-    }
+  for (int axis = 0; axis < axes; ++axis) {
+    const auto size = idx_size(bytes.data(), axis);
     if (size == 0) {
       throw DataError(complain({"axis ", axis, " has size 0"}).fact("byte", 4 + 4 * axis));
     }
     shape.append(size);
-    // The product of three 32-bit sizes may overflow: stop at more than any file holds.
-    constexpr auto most = std::numeric_limits<std::uint64_t>::max() / 2;
-    expected = expected > most / size ? most : expected * size;
   }
-  expected += header;
+  const auto expected = idx_bytes(bytes.data(), bytes.size());
   if (bytes.size() != expected) {
     const bool is_short = bytes.size() < expected;
     throw DataError(
@@ -76,7 +96,7 @@ inline Shape idx_shape(const std::vector<std::byte>& bytes, const std::string& f
 ///
 /// http://yann.lecun.com/exdb/mnist describes the format. Throws DataError with file and byte.
 [[gnu::noinline]] inline Tensor<std::uint8_t> read_idx(const std::string& path, int axes) {
-  const auto bytes = io::read_unpacked(path);
+  const auto bytes = io::read_unpacked(path, detail::idx_bytes);
   Tensor<std::uint8_t> elements(detail::idx_shape(bytes, path, axes));
   const auto header = static_cast<std::int64_t>(bytes.size()) - elements.size();
   std::transform(bytes.begin() + header, bytes.end(), elements.data(),

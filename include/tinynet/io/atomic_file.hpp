@@ -110,4 +110,12 @@ class AtomicFileOnDemand {
 };
 using AtomicFile = AtomicFileOnDemand<>;
 
+/// Writes a file whole or not at all. Throws DataError where that fails.
+template <class = void>
+void write_file(const std::string& path, std::span<const std::byte> bytes) {
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
+}
+
 }  // namespace tinynet::inline TINYNET_ABI::io

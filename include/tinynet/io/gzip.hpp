@@ -15,14 +15,17 @@
 
 namespace tinynet::inline TINYNET_ABI::io {
 
+/// The size of a file by what its first bytes announce; anything large where they do not say yet.
+using Announced = std::size_t(const std::byte* first, std::size_t count);
+
 #ifdef TINYNET_ZLIB
 namespace detail {
 
 /// Unpacks gzip data (RFC 1952), which may be several members one after another.
 class Gunzip {
  public:
-  Gunzip(const std::string& path, const std::vector<std::byte>& packed)
-      : path_(path), packed_(packed) {
+  Gunzip(const std::string& path, const std::vector<std::byte>& packed, Announced* announced)
+      : path_(path), packed_(packed), announced_(announced) {
     // 15: the largest window; 16: a gzip header, and its checksum tested.
     if (inflateInit2(&stream_, 15 + 16) != Z_OK) throw std::bad_alloc();
   }
@@ -34,7 +37,10 @@ class Gunzip {
     std::vector<std::byte> out(likely_size());
     std::size_t written = 0;
     for (;;) {
-      if (written == out.size()) out.resize(2 * out.size());
+      if (written == out.size()) {
+        if (announced_ && written > announced_(out.data(), written)) break;
+        out.resize(2 * out.size());
+      }
       const auto given = step(read_, packed_.size() - read_);
       stream_.next_out = reinterpret_cast<Bytef*>(out.data()) + written;
       const auto room = clamp(out.size() - written);
@@ -88,6 +94,7 @@ class Gunzip {
 
   std::string path_;
   const std::vector<std::byte>& packed_;
+  Announced* announced_;
   std::size_t read_ = 0;
   z_stream stream_{};
 };
@@ -97,12 +104,14 @@ class Gunzip {
 
 /// All bytes of a file, unpacked where they are gzip data: the first two bytes tell, whatever the
 /// name. Throws DataError if the file cannot be read, is named .gz and is not gzip data, is damaged
-/// or cut short, or if it is packed and this build has no zlib.
-inline std::vector<std::byte> read_unpacked(const std::string& path) {
+/// or cut short, or if it is packed and this build has no zlib. With `announced` little more than that
+/// is unpacked: ten megabytes of gzip data may hold ten gigabytes.
+inline std::vector<std::byte> read_unpacked(const std::string& path,
+                                            [[maybe_unused]] Announced* announced = nullptr) {
   auto bytes = read_file(path);
   if (bytes.size() >= 2 && bytes[0] == std::byte{0x1f} && bytes[1] == std::byte{0x8b}) {
 #ifdef TINYNET_ZLIB
-    return detail::Gunzip(path, bytes).run();
+    return detail::Gunzip(path, bytes, announced).run();
 #else
     throw DataError(Message("gzip", "the file is packed, and this build cannot unpack it")
                         .fact("file", path)

@@ -110,10 +110,7 @@ inline std::vector<std::byte> encode_png(const Tensor<std::uint8_t>& image) {
 
 /// Writes an image [h, w, 1 to 4] into a PNG file, whole or not at all. Throws DataError.
 inline void write_png(const std::filesystem::path& path, const Tensor<std::uint8_t>& image) {
-  const auto bytes = encode_png(image);
-  AtomicFile file(path);
-  file.write(bytes);
-  file.commit();
+  write_file(path, encode_png(image));
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::io

@@ -39,6 +39,7 @@ struct Cnn {
 
   explicit Cnn(CnnOptions o = {})
       : options(o), head({.in = o.hidden ? o.hidden : flat(o), .out = o.classes}) {
+    require_count("Cnn", "convolutions", o.convolutions);
     int in = o.channels;
     for (const int width : o.widths) {
       for (int i = 0; i < o.convolutions; ++i) {

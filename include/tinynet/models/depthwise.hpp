@@ -32,7 +32,7 @@ struct DepthwiseBlock {
   struct Options {
     Required<int> in, out;
     int stride = 1;
-    nn::init::Init init = {};
+    nn::init::Init init = nn::init::kaiming_normal(0, nn::init::Init::Scale::fan_out);
   };
   Options options;
   nn::DepthwiseSeparableConv2d<T> conv1, conv2;
@@ -83,6 +83,7 @@ struct DepthwiseNet {
                .init = o.init}),
         bn1({.channels = o.widths[0]}),
         fc({.in = o.widths.back(), .out = o.classes}) {
+    require_count("DepthwiseNet", "blocks", o.blocks);
     int in = o.widths[0];
     for (std::size_t stage = 0; stage < o.widths.size(); ++stage) {
       const int width = o.widths[stage];

@@ -9,7 +9,7 @@ namespace tinynet::inline TINYNET_ABI::models {
 struct DownsampleOptions {
   Required<int> in, out;
   int stride = 1;
-  nn::init::Init init = {};
+  nn::init::Init init = nn::init::kaiming_normal(0, nn::init::Init::Scale::fan_out);
 };
 
 /// The way past a residual block: a 1x1 convolution and its normalisation where stride or channels

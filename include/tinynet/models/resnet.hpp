@@ -36,7 +36,7 @@ struct BasicBlock {
     int stride = 1;
     int squeeze_excite = 0;
     double drop_path = 0;
-    nn::init::Init init = {};
+    nn::init::Init init = nn::init::kaiming_normal(0, nn::init::Init::Scale::fan_out);
   };
   Options options;
   nn::Conv2d<T> conv1, conv2;
@@ -119,6 +119,7 @@ struct ResNet {
     int in = o.widths[0];
     for (std::size_t stage = 0; stage < o.widths.size(); ++stage) {
       auto& blocks = stages.emplace_back();
+      require_count("ResNet", "each number of blocks", o.blocks[stage]);
       for (int i = 0; i < o.blocks[stage]; ++i) {
         nn::Layer<T> block = BasicBlock<T>({.in = in,
                                             .out = o.widths[stage],

@@ -15,4 +15,10 @@ inline const std::vector<int>& require_widths(const char* model, const std::vect
   return widths;
 }
 
+/// Requires a number of 1 or more; `option` is where it was given.
+inline void require_count(const char* model, const char* option, int came) {
+  if (came >= 1) return;
+  throw ShapeError(Message(model, {option, " has to be 1 or more"}).fact("came", came));
+}
+
 }  // namespace tinynet::inline TINYNET_ABI::models

@@ -17,7 +17,7 @@ template <Scalar T, class Formula>
 Variable<T> gate_add_act(Variable<T> x, const Variable<param_t<T>>& gate,
                          const Variable<T>& residual, Formula activation, Context& ctx) {
   const bool gated = !gate.value().empty(), add = !residual.value().empty();
-  if (ctx.fuse && !ctx.tape && (gated || add)) {
+  if (ctx.fuse && !ctx.tape && !ctx.repeated && (gated || add)) {
     return ops::gate_add_act<T>(std::move(x), gate, residual, activation, ctx);
   }
   if (gated) x = ops::scale_channels(x, gate, ctx);

@@ -232,6 +232,12 @@ Variable<T> gate_add_act(
                          .hint("with a tape call scale_channels, add and the activation"));
   }
   const bool add = !residual.value().empty(), gated = !gate.value().empty();
+  require_elements("gate_add_act", x.shape(), ctx.path);
+  if (gated && x.shape().axes() < 2) {
+    throw ShapeError(Message("gate_add_act", "images and channels are needed where there is a gate")
+                         .fact("input", x.shape(), "(n, ..., c)")
+                         .fact("in", ctx.path));
+  }
   const std::int64_t n = gated ? x.shape()[0] : 1, c = x.shape()[-1];
   if (add) require_same_shape("gate_add_act", x.shape(), residual.shape(), ctx.path);
   if (gated) require_same_shape("gate_add_act", Shape{n, c}, gate.shape(), ctx.path);

@@ -85,6 +85,14 @@ BatchStatistics<param_t<T>> batch_statistics(const Tensor<T>& x, const Tensor<do
                                              BatchNormSettings settings, const Context& ctx) {
   using P = param_t<T>;
   const std::int64_t c = x.shape()[-1], rows = x.size() / c;
+  if (!moments.empty() && moments.shape() != Shape{2, c}) {
+    throw ShapeError(
+        Message("batch_norm", "the moments are those of another tensor")
+            .fact("input", x.shape(), "(..., c)")
+            .fact("moments", moments.shape(), "(2, c)")
+            .fact("in", ctx.path)
+            .hint("hand on those of the convolution whose output is normalised, or none"));
+  }
   BatchStatistics<P> statistics{running_mean, Tensor<P>({c}), ctx.is_training()};
   Tensor<P> variance = running_var;
   if (statistics.of_batch) {

@@ -79,6 +79,7 @@ auto checkpoint(F f, Variable<T> x, Context& ctx) {
   if (!ctx.tape) return f(std::move(x), ctx);
   Context forward = ctx;
   forward.tape = nullptr;
+  forward.repeated = true;
   detail::WantsGradient watch;  // an input without gradient: there may be parameters inside
   watch.next = ctx.observer;
   if (!x.node()) forward.observer = &watch;

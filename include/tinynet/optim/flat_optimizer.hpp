@@ -32,6 +32,19 @@ class FlatOptimizer : public Optimizer<P> {
   /// Group after group: in this order values and gradients lie in flat buffers.
   const ParameterList<P>& parameters() const override { return parameters_; }
 
+  [[gnu::noinline]] void check(const StepSettings& settings) const override {
+    const double momentum = settings.momentum.value_or(setup_.momentum);
+    require_setting(settings.lr >= 0 && settings.lr < infinity, setup_.name, "lr", settings.lr,
+                    "a finite number, 0 or more");
+    require_setting(momentum >= 0 && momentum < 1, setup_.name, "momentum", momentum,
+                    "at least 0 and below 1");
+    if (momentum == 0 || !setup_.no_momentum) return;
+    throw StateError(
+        Message(setup_.name, "a step asks for momentum, but there was none at the start")
+            .fact("came", momentum)
+            .hint({"set ", setup_.no_momentum, ", or cycle_momentum = false in the schedule"}));
+  }
+
  protected:
   struct Setup {
     const char* name;          // of the optimizer, for messages
@@ -39,6 +52,7 @@ class FlatOptimizer : public Optimizer<P> {
     double momentum;           // where a step does not say
     double weight_decay;
     std::vector<Group> groups;
+    const char* no_momentum = nullptr;  // the option to ask for it by, where there is none to keep
     std::array<const char*, 3> state = {};  // names of what is kept for each element, zero before
                                             // step 1; as many as there are, the rest null
   };
@@ -72,24 +86,12 @@ class FlatOptimizer : public Optimizer<P> {
     updates_ = Tensor<std::int64_t>::zeros({std::ssize(group_of_)});
   }
 
-  /// For optimizers that keep no momentum where the options say 0. `option` is where to ask for it.
-  [[noreturn, gnu::cold, gnu::noinline]] void throw_no_momentum(double came,
-                                                                const char* option) const {
-    throw StateError(
-        Message(setup_.name, "a step asks for momentum, but there was none at the start")
-            .fact("came", came)
-            .hint({"set ", option, ", or cycle_momentum = false in the schedule"}));
-  }
-
  private:
   virtual void update(const Update& run) = 0;
 
   [[gnu::noinline]] void take_step(const StepSettings& settings) override {
+    check(settings);
     const double momentum = settings.momentum.value_or(setup_.momentum);
-    require_setting(settings.lr >= 0 && settings.lr < infinity, setup_.name, "lr", settings.lr,
-                    "a finite number, 0 or more");
-    require_setting(momentum >= 0 && momentum < 1, setup_.name, "momentum", momentum,
-                    "at least 0 and below 1");
     const auto alike = [&](std::size_t i) {
       return group_of_[i] == group_of_[i - 1] && updates(i) == updates(i - 1);
     };

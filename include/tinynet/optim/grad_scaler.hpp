@@ -86,9 +86,9 @@ class GradScaler {
   template <class P, class... Settings>
   [[gnu::noinline]] bool step(Optimizer<P>& optimizer, const Settings&... settings) {
     if (!unscaled_) unscale(optimizer);
-    unscaled_ = false;
-    if (finite_) optimizer.step(settings...);
+    if (finite_) optimizer.step(settings...);  // may throw, and be called again
     else optimizer.zero_grad();
+    unscaled_ = false;
     if (options_.enabled) update();
     return finite_;
   }

@@ -67,13 +67,21 @@ class Lookahead : public Optimizer<P> {
   std::optional<double> lr() const override { return inner_->lr(); }
   std::int64_t steps() const override { return inner_->steps(); }
   const ParameterList<P>& parameters() const override { return inner_->parameters(); }
+  void check(const StepSettings& settings) const override { inner_->check(settings); }
 
   /// Gives the model the slow weights, which the paper tests. Throws StateError where a parameter
   /// is frozen (nn::freeze); `step` does too, for it changes what the inner optimizer passes over.
   void use_slow_weights() {
     if (steps() == 0) return;
     require_unfrozen();
-    synchronize(0);
+    // Copied: to go no step from values that are not finite would be NaN.
+    for_each_stretch(parameters(), [&](std::span<P> values, std::size_t offset) {
+      std::copy_n(slow_.data() + offset, values.size(), values.data());
+    });
+    for (const auto& parameter : parameters()) ++parameter->version;
+    for (std::size_t i = 0; i < buffers_.size(); ++i) {
+      std::copy_n(slow_buffers_[i].data(), buffers_[i].size(), buffers_[i].data());
+    }
   }
 
  private:

@@ -37,6 +37,9 @@ class MultiOptimizer : public Optimizer<P> {
   std::optional<double> lr() const override { return parts_[0]->lr(); }
   std::int64_t steps() const override { return steps_.item(); }
   const ParameterList<P>& parameters() const override { return parameters_; }
+  void check(const StepSettings& settings) const override {
+    for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i]->check(of_part(i, settings));
+  }
 
  private:
   template <class Part>
@@ -54,17 +57,22 @@ class MultiOptimizer : public Optimizer<P> {
     parts_.push_back(std::make_unique<Part>(std::move(part)));
   }
 
-  void take_step(const StepSettings& settings) override {
+  /// Settings for a part.
+  StepSettings of_part(std::size_t i, const StepSettings& settings) const {
     const double factor = settings.lr / *parts_[0]->lr();
+    return {.lr = i == 0 ? settings.lr : *parts_[i]->lr() * factor, .momentum = settings.momentum};
+  }
+
+  void take_step(const StepSettings& settings) override {
+    check(settings);  // of all parts, before the first one steps
     bool updated = false;
-    for (const auto& part : parts_) {
-      const auto& list = part->parameters();
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      const auto& list = parts_[i]->parameters();
       if (std::none_of(list.begin(), list.end(),
                        [](const auto& state) { return state->trainable && state->has_gradient; })) {
         continue;
       }
-      part->step({.lr = part == parts_[0] ? settings.lr : *part->lr() * factor,
-                  .momentum = settings.momentum});
+      parts_[i]->step(of_part(i, settings));
       updated = true;
     }
     if (!updated) {

@@ -50,6 +50,8 @@ class Optimizer {
   virtual std::int64_t steps() const = 0;
   /// What is trained: without the parameters that were frozen at the start.
   virtual const ParameterList<P>& parameters() const = 0;
+  /// Throws StateError where a step with these settings would, before anything has changed.
+  virtual void check(const StepSettings&) const {}
 
   /// Calls `f(name, tensor)` for everything that a checkpoint must hold: counters in int64, the
   /// rest in P. The tensors are views: writing to them restores a checkpoint.

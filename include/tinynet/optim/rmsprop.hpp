@@ -49,13 +49,11 @@ class RmsProp : public FlatOptimizer<P> {
             .momentum = o.momentum,
             .weight_decay = o.weight_decay,
             .groups = o.groups,
+            .no_momentum = o.momentum > 0 ? nullptr : "RmsPropOptions::momentum",
             .state = state};
   }
 
   void update(const typename FlatOptimizer<P>::Update& run) override {
-    if (run.momentum > 0 && options_.momentum == 0) {
-      this->throw_no_momentum(run.momentum, "RmsPropOptions::momentum");
-    }
     const auto velocity = options_.momentum > 0 ? run.state[1] : std::span<P>();
     const auto mean = options_.centered ? run.state.back() : std::span<P>();
     kernels::rmsprop_update<P>(run.values, run.gradients, run.state[0], velocity, mean,

@@ -45,13 +45,11 @@ class Sgd : public FlatOptimizer<P> {
             .momentum = o.momentum,
             .weight_decay = o.weight_decay,
             .groups = o.groups,
+            .no_momentum = o.momentum > 0 ? nullptr : "SgdOptions::momentum",
             .state = {o.momentum > 0 ? "momentum_buffer" : nullptr}};
   }
 
   void update(const typename FlatOptimizer<P>::Update& run) override {
-    if (run.momentum > 0 && run.state.empty()) {
-      this->throw_no_momentum(run.momentum, "SgdOptions::momentum");
-    }
     kernels::sgd_update<P>(run.values, run.gradients,
                            run.momentum > 0 ? run.state[0] : std::span<P>(),
                            {.lr = run.lr,

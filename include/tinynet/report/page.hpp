@@ -30,9 +30,7 @@ inline std::string to_html(const Run& run) {
 /// Writes the page, whole or not at all. Throws DataError where that fails.
 inline void write(const Run& run, const std::filesystem::path& path) {
   const auto page = to_html(run);
-  io::AtomicFile file(path);
-  file.write(std::as_bytes(std::span(page)));
-  file.commit();
+  io::write_file(path, std::as_bytes(std::span(page)));
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::report

@@ -32,6 +32,9 @@ namespace detail {
                        .fact("from", from, {from.elements(), " elements"})
                        .fact("to", to, {to.elements(), " elements"}));
 }
+[[noreturn, gnu::cold, gnu::noinline]] inline void throw_two_sizes_missing(const Shape& from) {
+  throw ShapeError(Message("reshape", "only one size may be -1").fact("from", from));
+}
 [[noreturn, gnu::cold, gnu::noinline]] inline void throw_no_rows(const Shape& shape,
                                                                  std::int64_t begin,
                                                                  std::int64_t end) {
@@ -145,6 +148,7 @@ class Tensor {
   /// The same elements under another shape; one size may be -1 and is worked out. Shares storage.
   Tensor reshape(std::initializer_list<std::int64_t> sizes) const {
     Shape shape;
+    if (std::count(sizes.begin(), sizes.end(), -1) > 1) detail::throw_two_sizes_missing(shape_);
     for (const auto size : sizes) shape.append(size == -1 ? 1 : size);
     const auto known = shape.elements();  // or a ShapeError: more than 64 bits can count
     shape = {};

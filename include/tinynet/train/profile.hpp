@@ -264,9 +264,7 @@ inline void Profile::write_trace(const std::filesystem::path& path) const {
                          {"args", io::Json::Object{{"bytes in use", event.bytes_in_use}}}});
   }
   const auto text = io::Json(io::Json::Object{{"traceEvents", std::move(events)}}).dump();
-  io::AtomicFile file(path);
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
+  io::write_file(path, std::as_bytes(std::span(text)));
 }
 
 /// A table: for each layer and op calls, milliseconds and rate of both passes, the share of the

@@ -30,6 +30,12 @@ void backward_input(std::span<T> dx, Store store, std::span<const T> dy, const s
             Conv2dFusion<T>{}, backward_correlation(g));
 }
 
+/// The input gradient goes through the square of the stride residues, most of them empty where it is
+/// larger than windows: 65,535 would take hours.
+inline const char* refuses_strides(const Conv2dGeometry& g) {
+  return g.stride > 256 ? "a stride above 256" : nullptr;
+}
+
 template <Scalar T>
 void backward_weight(std::span<param_t<T>> dw, Store store, std::span<const T> dy,
                      std::span<const T> x, InputMap map, const Conv2dGeometry& g) {
@@ -47,7 +53,7 @@ inline constexpr Conv2dForward<T> conv2d_forward_simd = {
 
 template <Scalar T>
 inline constexpr Conv2dBackwardInput<T> conv2d_backward_input_simd = {
-    Path::simd, accepts_all, conv2d_simd::packed_bytes<T, backward_correlation>,
+    Path::simd, conv2d_simd::refuses_strides, conv2d_simd::packed_bytes<T, backward_correlation>,
     conv2d_simd::pack<T, backward_correlation>, conv2d_simd::backward_input<T>};
 
 template <Scalar T>
