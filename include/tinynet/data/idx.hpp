@@ -42,8 +42,7 @@ inline std::size_t idx_bytes(const std::byte* bytes, std::size_t count) {
   std::size_t elements = 1;
   for (int axis = 0; axis < axes; ++axis) {
     const std::size_t size = idx_size(bytes, axis);
-    if (size > 0 && elements > most / size)
-      return most;  // before 32 bits to the power of three overflow
+    if (size > 0 && elements > most / size) return most;  // the product could overflow
     elements *= size;
   }
   return header + elements;

@@ -5,8 +5,9 @@
 
 namespace tinynet::inline TINYNET_ABI::ops {
 
-/// The same values stored as `U`, rounded to nearest even (double to float first): `cast<float>(x, ctx)` before a part of a
-/// bf16 network that wants float (a gate, the head). A cast to the same type costs nothing.
+/// The same values stored as `U`, rounded to nearest even, double to float first: `cast<float>(x, ctx)`
+/// before a part of a bf16 network that wants float (a gate, the head). A cast to the same type costs
+/// nothing.
 template <Scalar U, Scalar T>
 Variable<U> cast(const Variable<T>& x, Context& ctx) {
   if constexpr (std::is_same_v<U, T>) {
