@@ -16,6 +16,12 @@
 
 namespace tinynet::examples {
 
+nlohmann::ordered_json read_json(const std::string& file) {
+  if (!io::exists(file)) return {};
+  const auto bytes = io::read_file(file);
+  return nlohmann::ordered_json::parse(bytes.begin(), bytes.end(), nullptr, false);
+}
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -31,13 +37,6 @@ struct Finished {
     return found != result.end() && found->is_number() ? found->get<double>() : 0;
   }
 };
-
-/// What a run wrote; null where there is no such file. One of another program may have its name.
-Json read_json(const std::string& file) {
-  if (!io::exists(file)) return {};
-  const auto bytes = io::read_file(file);
-  return Json::parse(bytes.begin(), bytes.end(), nullptr, false);
-}
 
 bool is_result(const Json& json) { return json.is_object() && json.contains("test_accuracy"); }
 

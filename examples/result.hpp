@@ -126,8 +126,8 @@ void write_report(const Program& program, const ModelFacts& model, const Outcome
 void write_results(const Program& program, const nn::Members& model, ModelFacts facts,
                    const Outcome& outcome);
 
-/// Whether files of a run that had ended before --resume stay: memory, revision and command of a test
-/// alone would take the place of the training's. Says so.
+/// Whether files of a run that had ended before --resume stay, and says so: memory, revision and command
+/// of a test alone would take the place of the training's. Files of another training do not stay.
 bool keeps_results(const Program& program, const Outcome& outcome);
 
 /// Up to 10,000 images, drawn at random.

@@ -19,4 +19,7 @@ inline nlohmann::ordered_json test_scores(const train::Predictions& predictions)
           {"calibration_error", train::calibration_error(predictions)}};
 }
 
+/// What a run wrote; null where there is no such file. One of another program may have its name.
+nlohmann::ordered_json read_json(const std::string& file);
+
 }  // namespace tinynet::examples

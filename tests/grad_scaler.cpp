@@ -267,6 +267,11 @@ TEST_CASE("a step that was refused can be repeated: gradients are divided by the
   scaler.step(sgd, 0.1);
   reference.step(0.1);
   CHECK(model.values() == plain.values());
+  CHECK_THROWS_AS(scaler.step(sgd, 0.1),
+                  StateError);  // no gradient, and the next backward pass goes on
+  Tape tape;
+  auto half = layer<float16>();
+  scaler.backward(loss_of(half, 0, 8, tape));
 }
 
 TEST_CASE("the mean over backward passes is one pass over all of their samples") {

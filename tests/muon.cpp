@@ -259,6 +259,13 @@ TEST_CASE("MultiOptimizer steps as its parts would") {
     CHECK(other.values() == untouched);
     halves.step(0.1);
     CHECK(halves[0].steps() == 1);
+    // A part that rests is not asked.
+    for (std::size_t i = 0; i < other.parameters.size(); ++i) {
+      if (other[i].value.shape().axes() >= 2) other.give_gradient(i, 1);
+    }
+    halves.step({.lr = 0.1, .momentum = 0.9});
+    CHECK(halves[0].steps() == 2);
+    CHECK(halves[1].steps() == 1);
   }
 
   // And all of it goes into a Lookahead.

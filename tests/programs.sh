@@ -141,6 +141,12 @@ cp "$work/quickstart/result.json" "$work/before.json"
 "$programs/quickstart" --data "$work/data" --out "$work/quickstart" --batch-size 30 --epochs 2 --resume > "$work/log" 2>&1 ||
   { cat "$work/log"; fail "what had ended did not go on"; }
 cmp -s "$work/before.json" "$work/quickstart/result.json" || fail "a test took the place of a training's results"
+# But not beside the results of another training.
+sed 's/"train_seconds": /&9/' "$work/before.json" > "$work/another.json"
+cp "$work/another.json" "$work/quickstart/result.json"
+"$programs/quickstart" --data "$work/data" --out "$work/quickstart" --batch-size 30 --epochs 2 --resume > "$work/log" 2>&1 ||
+  { cat "$work/log"; fail "what had ended did not go on"; }
+! cmp -s "$work/another.json" "$work/quickstart/result.json" || fail "the results of another training stayed"
 
 # Other settings are refused, and said.
 "$programs/fashion_mnist_v7" --data "$work/data" --out "$work/v5" --network v5 --batch-size 20 \

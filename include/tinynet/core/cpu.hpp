@@ -101,10 +101,10 @@ inline Cpu detect_cpu() {
 #endif
   if (!bit(seven.edx, 24) || !bit(seven.edx, 22)) {
     cpu.amx_refusal = "the CPU has no AMX-BF16";
-  } else if (!cpu.avx512_bf16) {
-    cpu.amx_refusal = "the CPU has no AVX512-BF16, which packs for AMX";
   } else if (!saves_tiles) {
     cpu.amx_refusal = "the operating system does not save AMX tiles";
+  } else if (!cpu.avx512_bf16) {
+    cpu.amx_refusal = "there is no AVX512-BF16, which packs for AMX";
   } else if (!request_tile_permission()) {
     cpu.amx_refusal = "the kernel refused the permission to use AMX tiles";
   } else {

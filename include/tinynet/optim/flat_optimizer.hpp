@@ -32,19 +32,6 @@ class FlatOptimizer : public Optimizer<P> {
   /// Group after group: in this order values and gradients lie in flat buffers.
   const ParameterList<P>& parameters() const override { return parameters_; }
 
-  [[gnu::noinline]] void check(const StepSettings& settings) const override {
-    const double momentum = settings.momentum.value_or(setup_.momentum);
-    require_setting(settings.lr >= 0 && settings.lr < infinity, setup_.name, "lr", settings.lr,
-                    "a finite number, 0 or more");
-    require_setting(momentum >= 0 && momentum < 1, setup_.name, "momentum", momentum,
-                    "at least 0 and below 1");
-    if (momentum == 0 || !setup_.no_momentum) return;
-    throw StateError(
-        Message(setup_.name, "a step asks for momentum, but there was none at the start")
-            .fact("came", momentum)
-            .hint({"set ", setup_.no_momentum, ", or cycle_momentum = false in the schedule"}));
-  }
-
  protected:
   struct Setup {
     const char* name;          // of the optimizer, for messages
@@ -89,8 +76,21 @@ class FlatOptimizer : public Optimizer<P> {
  private:
   virtual void update(const Update& run) = 0;
 
+  [[gnu::noinline]] void check_step(const StepSettings& settings) const override {
+    const double momentum = settings.momentum.value_or(setup_.momentum);
+    require_setting(settings.lr >= 0 && settings.lr < infinity, setup_.name, "lr", settings.lr,
+                    "a finite number, 0 or more");
+    require_setting(momentum >= 0 && momentum < 1, setup_.name, "momentum", momentum,
+                    "at least 0 and below 1");
+    if (momentum == 0 || !setup_.no_momentum) return;
+    throw StateError(
+        Message(setup_.name, "a step asks for momentum, but there was none at the start")
+            .fact("came", momentum)
+            .hint({"set ", setup_.no_momentum, ", or cycle_momentum = false in the schedule"}));
+  }
+
   [[gnu::noinline]] void take_step(const StepSettings& settings) override {
-    check(settings);
+    check_step(settings);
     const double momentum = settings.momentum.value_or(setup_.momentum);
     const auto alike = [&](std::size_t i) {
       return group_of_[i] == group_of_[i - 1] && updates(i) == updates(i - 1);

@@ -85,10 +85,11 @@ class GradScaler {
   /// Returns whether the step was taken.
   template <class P, class... Settings>
   [[gnu::noinline]] bool step(Optimizer<P>& optimizer, const Settings&... settings) {
+    optimizer.check(settings...);  // what is refused can be repeated: it was not unscaled yet
     if (!unscaled_) unscale(optimizer);
-    if (finite_) optimizer.step(settings...);  // may throw, and be called again
-    else optimizer.zero_grad();
     unscaled_ = false;
+    if (finite_) optimizer.step(settings...);
+    else optimizer.zero_grad();
     if (options_.enabled) update();
     return finite_;
   }

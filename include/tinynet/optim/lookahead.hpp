@@ -67,7 +67,6 @@ class Lookahead : public Optimizer<P> {
   std::optional<double> lr() const override { return inner_->lr(); }
   std::int64_t steps() const override { return inner_->steps(); }
   const ParameterList<P>& parameters() const override { return inner_->parameters(); }
-  void check(const StepSettings& settings) const override { inner_->check(settings); }
 
   /// Gives the model the slow weights, which the paper tests. Throws StateError where a parameter
   /// is frozen (nn::freeze); `step` does too, for it changes what the inner optimizer passes over.
@@ -91,6 +90,11 @@ class Lookahead : public Optimizer<P> {
 
   void require_unfrozen() const {
     for (const auto& parameter : parameters()) parameter->require_unfrozen();
+  }
+
+  void check_step(const StepSettings& settings) const override {
+    require_unfrozen();
+    inner_->check(settings);
   }
 
   void take_step(const StepSettings& settings) override {

@@ -37,9 +37,6 @@ class MultiOptimizer : public Optimizer<P> {
   std::optional<double> lr() const override { return parts_[0]->lr(); }
   std::int64_t steps() const override { return steps_.item(); }
   const ParameterList<P>& parameters() const override { return parameters_; }
-  void check(const StepSettings& settings) const override {
-    for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i]->check(of_part(i, settings));
-  }
 
  private:
   template <class Part>
@@ -63,15 +60,24 @@ class MultiOptimizer : public Optimizer<P> {
     return {.lr = i == 0 ? settings.lr : *parts_[i]->lr() * factor, .momentum = settings.momentum};
   }
 
+  /// Whether a part is passed over.
+  bool rests(std::size_t i) const {
+    const auto& list = parts_[i]->parameters();
+    return std::none_of(list.begin(), list.end(),
+                        [](const auto& state) { return state->trainable && state->has_gradient; });
+  }
+
+  void check_step(const StepSettings& settings) const override {
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      if (!rests(i)) parts_[i]->check(of_part(i, settings));
+    }
+  }
+
   void take_step(const StepSettings& settings) override {
-    check(settings);  // of all parts, before the first one steps
+    check_step(settings);  // of all parts, before the first one steps
     bool updated = false;
     for (std::size_t i = 0; i < parts_.size(); ++i) {
-      const auto& list = parts_[i]->parameters();
-      if (std::none_of(list.begin(), list.end(),
-                       [](const auto& state) { return state->trainable && state->has_gradient; })) {
-        continue;
-      }
+      if (rests(i)) continue;
       parts_[i]->step(of_part(i, settings));
       updated = true;
     }

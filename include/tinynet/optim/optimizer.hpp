@@ -26,18 +26,16 @@ class Optimizer {
   virtual ~Optimizer() = default;
 
   /// One update with the learning rate of the options.
-  void step() {
-    const auto own = lr();
-    if (!own) {
-      throw StateError(Message(name(), "there is no learning rate")
-                           .hint("set lr in the options, or give one to each step: step(lr)"));
-    }
-    step(*own);
-  }
+  void step() { step(own_lr()); }
   void step(double lr) { step(StepSettings{.lr = lr}); }
   /// One update with what a schedule says: optimizer.step(schedule(optimizer.steps())).
   /// Throws StateError if no parameter has a gradient.
   void step(const StepSettings& settings) { take_step(settings); }
+
+  /// Throws StateError where a step would for its settings, before anything has changed.
+  void check() const { check(own_lr()); }
+  void check(double lr) const { check(StepSettings{.lr = lr}); }
+  void check(const StepSettings& settings) const { check_step(settings); }
 
   /// Drops the gradients without a step, after a loss that is NaN, say.
   void zero_grad() const { parameters().zero_grad(); }
@@ -50,8 +48,6 @@ class Optimizer {
   virtual std::int64_t steps() const = 0;
   /// What is trained: without the parameters that were frozen at the start.
   virtual const ParameterList<P>& parameters() const = 0;
-  /// Throws StateError where a step with these settings would, before anything has changed.
-  virtual void check(const StepSettings&) const {}
 
   /// Calls `f(name, tensor)` for everything that a checkpoint must hold: counters in int64, the
   /// rest in P. The tensors are views: writing to them restores a checkpoint.
@@ -82,6 +78,15 @@ class Optimizer {
   Optimizer& operator=(Optimizer&&) noexcept = default;
 
  private:
+  double own_lr() const {
+    const auto own = lr();
+    if (!own) {
+      throw StateError(Message(name(), "there is no learning rate")
+                           .hint("set lr in the options, or give one to each step: step(lr)"));
+    }
+    return *own;
+  }
+  virtual void check_step(const StepSettings&) const {}
   virtual void take_step(const StepSettings& settings) = 0;
   virtual void visit(const StateVisitor& f) const = 0;
 };

@@ -33,7 +33,7 @@ void backward_input(std::span<T> dx, Store store, std::span<const T> dy, const s
 /// The input gradient goes through the square of the stride residues, most of them empty where it is
 /// larger than windows: 65,535 would take hours.
 inline const char* refuses_strides(const Conv2dGeometry& g) {
-  return g.stride > 256 ? "a stride above 256" : nullptr;
+  return g.stride > 256 && g.stride > std::max(g.kh, g.kw) ? "a stride above 256" : nullptr;
 }
 
 template <Scalar T>
