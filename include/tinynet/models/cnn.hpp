@@ -25,6 +25,9 @@ struct CnnOptions {
   int hidden = 512;                         // features between the two linear layers; 0: only one
   double dropout = 0;                       // before the last layer
   int classes = 10;
+  /// Of the convolutions. More than a few without batch norm want kaiming_normal(): of PyTorch's values
+  /// each hands on a sixth of the mean square that came.
+  nn::init::Init init = nn::init::pytorch_default();
 };
 
 /// Stages of 3x3 convolutions, each halved by a 2x2 max pool, and one or two linear layers. The pool
@@ -43,7 +46,8 @@ struct Cnn {
     int in = o.channels;
     for (const int width : o.widths) {
       for (int i = 0; i < o.convolutions; ++i) {
-        features.add(nn::Conv2d<T>({.in = in, .out = width, .padding = 1, .bias = !o.batch_norm}));
+        features.add(nn::Conv2d<T>(
+            {.in = in, .out = width, .padding = 1, .bias = !o.batch_norm, .init = o.init}));
         if (i + 1 == o.convolutions) features.add(nn::MaxPool2d<T>());
         if (o.batch_norm) features.add(nn::BatchNorm2d<T>({.channels = width}));
         features.add(nn::Relu<T>());
