@@ -1,7 +1,5 @@
 #pragma once
 
-#include <string>
-
 #include <tinynet/kernels/conv2d/contract.hpp>
 
 /// The convolutions that benchmarks time.

@@ -74,13 +74,10 @@ class Lookahead : public Optimizer<P> {
     if (steps() == 0) return;
     require_unfrozen();
     // Copied: to go no step from values that are not finite would be NaN.
-    for_each_stretch(parameters(), [&](std::span<P> values, std::size_t offset) {
-      std::copy_n(slow_.data() + offset, values.size(), values.data());
+    for_each_pair([](std::span<P> values, std::span<P> slow) {
+      std::copy(slow.begin(), slow.end(), values.begin());
     });
-    for (const auto& parameter : parameters()) ++parameter->version;
-    for (std::size_t i = 0; i < buffers_.size(); ++i) {
-      std::copy_n(slow_buffers_[i].data(), buffers_[i].size(), buffers_[i].data());
-    }
+    values_changed();
   }
 
  private:
@@ -109,22 +106,31 @@ class Lookahead : public Optimizer<P> {
   }
 
   void begin() {
-    for_each_stretch(parameters(), [&](std::span<P> values, std::size_t offset) {
-      std::copy(values.begin(), values.end(), slow_.data() + offset);
+    for_each_pair([](std::span<P> values, std::span<P> slow) {
+      std::copy(values.begin(), values.end(), slow.begin());
     });
-    for (std::size_t i = 0; i < buffers_.size(); ++i) {
-      std::copy_n(buffers_[i].data(), buffers_[i].size(), slow_buffers_[i].data());
-    }
   }
 
   void synchronize(double alpha) {
-    for_each_stretch(parameters(), [&](std::span<P> values, std::size_t offset) {
-      kernels::lookahead_update<P>(values, slow_.span().subspan(offset, values.size()), alpha);
+    for_each_pair([&](std::span<P> values, std::span<P> slow) {
+      kernels::lookahead_update<P>(values, slow, alpha);
     });
-    for (const auto& parameter : parameters()) ++parameter->version;
+    values_changed();
+  }
+
+  /// Calls `f(values, slow)` for stretches of parameters and for buffers.
+  template <class F>
+  void for_each_pair(F f) {
+    for_each_stretch(parameters(), [&](std::span<P> values, std::size_t offset) {
+      f(values, slow_.span().subspan(offset, values.size()));
+    });
     for (std::size_t i = 0; i < buffers_.size(); ++i) {
-      kernels::lookahead_update<P>(buffers_[i].span(), slow_buffers_[i].span(), alpha);
+      f(buffers_[i].span(), slow_buffers_[i].span());
     }
+  }
+
+  void values_changed() {
+    for (const auto& parameter : parameters()) ++parameter->version;
   }
 
   /// The inner optimizer's state, "slow.<name>" for each parameter and "slow_buffer.<i>".
