@@ -598,17 +598,17 @@ TEST_CASE("which version is chosen, and what refuses in words") {
   const auto point = geometry({.n = 16, .h = 7, .w = 7, .ic = 40, .oc = 40, .kh = 1, .kw = 1});
   CHECK(conv2d_backward_weight_avx512<bfloat16>.refuses(point) ==
         std::string("a window of one pixel and channels that leave registers in part empty"));
-  CHECK(conv2d_forward_pixels<bfloat16>.refuses(point) == nullptr);
-  CHECK(conv2d_backward_input_pixels<bfloat16>.refuses(point) == nullptr);
-  CHECK(conv2d_backward_weight_pixels<bfloat16>.refuses(point) == nullptr);
-  CHECK(conv2d_forward_pixels<bfloat16>.refuses(wide) ==
+  CHECK(conv2d_forward_avx512_pixels<bfloat16>.refuses(point) == nullptr);
+  CHECK(conv2d_backward_input_avx512_pixels<bfloat16>.refuses(point) == nullptr);
+  CHECK(conv2d_backward_weight_avx512_pixels<bfloat16>.refuses(point) == nullptr);
+  CHECK(conv2d_forward_avx512_pixels<bfloat16>.refuses(wide) ==
         std::string("a window of several pixels, or padding"));
   const auto odd = geometry({.n = 16, .h = 7, .w = 7, .ic = 41, .oc = 40, .kh = 1, .kw = 1});
-  CHECK(conv2d_forward_pixels<bfloat16>.refuses(odd) ==
+  CHECK(conv2d_forward_avx512_pixels<bfloat16>.refuses(odd) ==
         std::string("an odd number of channels makes no pairs"));
   const auto strided =
       geometry({.n = 16, .h = 7, .w = 7, .ic = 40, .oc = 40, .kh = 1, .kw = 1, .stride = 2});
-  CHECK(conv2d_backward_input_pixels<bfloat16>.refuses(strided) ==
+  CHECK(conv2d_backward_input_avx512_pixels<bfloat16>.refuses(strided) ==
         std::string("gradients of strides leave pixels out"));
 #endif
 }

@@ -55,21 +55,35 @@ TINYNET_EMULATION __m512bh narrow(__m512 high, __m512 low) {
   return result;
 }
 
-/// The registers: rows of 64 bytes.
+/// LDTILECFG: how many rows of how many bytes each register has.
+struct Configuration {
+  std::uint8_t palette, start_row, reserved[14];
+  std::uint16_t row_bytes[16];
+  std::uint8_t rows[16];
+};
+inline thread_local Configuration configuration;
+inline void load_configuration(const void* from) {
+  std::memcpy(&configuration, from, sizeof configuration);
+}
+
+/// The registers; what a row does not have is zero.
 inline thread_local std::uint8_t tiles[8][16][64];
 
 /// TILELOADD, TILESTORED, TILEZERO
+inline void zero(int tile) { std::memset(tiles[tile], 0, sizeof tiles[tile]); }
 inline void load(int tile, const void* from, std::int64_t stride) {
-  for (int row = 0; row < 16; ++row) {
-    std::memcpy(tiles[tile][row], static_cast<const std::uint8_t*>(from) + row * stride, 64);
+  zero(tile);
+  for (int row = 0; row < configuration.rows[tile]; ++row) {
+    std::memcpy(tiles[tile][row], static_cast<const std::uint8_t*>(from) + row * stride,
+                configuration.row_bytes[tile]);
   }
 }
 inline void store(int tile, void* to, std::int64_t stride) {
-  for (int row = 0; row < 16; ++row) {
-    std::memcpy(static_cast<std::uint8_t*>(to) + row * stride, tiles[tile][row], 64);
+  for (int row = 0; row < configuration.rows[tile]; ++row) {
+    std::memcpy(static_cast<std::uint8_t*>(to) + row * stride, tiles[tile][row],
+                configuration.row_bytes[tile]);
   }
 }
-inline void zero(int tile) { std::memset(tiles[tile], 0, sizeof tiles[tile]); }
 
 /// TDPBF16PS: the first and the second of all pairs are summed apart, then added to what was there.
 TINYNET_EMULATION void multiply(int sum, int a, int b) {
@@ -103,6 +117,6 @@ TINYNET_EMULATION void multiply(int sum, int a, int b) {
 #define _tile_stored tests::emulation::store
 #define _tile_zero tests::emulation::zero
 #define _tile_dpbf16ps tests::emulation::multiply
-#define _tile_loadconfig(configuration) static_cast<void>(configuration)
+#define _tile_loadconfig tests::emulation::load_configuration
 #define _tile_release() static_cast<void>(0)
 #endif

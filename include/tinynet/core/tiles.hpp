@@ -48,30 +48,39 @@ constexpr std::int64_t l2_bytes(TileUnit unit) {
   return std::int64_t{unit == TileUnit::amx ? 2 : 1} << 20;
 }
 
-namespace detail {
-
-/// The 64 bytes that LDTILECFG reads: palette 1, all eight tiles 16 rows of 64 bytes.
+/// The 64 bytes that LDTILECFG reads: palette 1, all eight tiles 16 rows of 64 bytes. Tiles 0 to 3 are
+/// for sums, 4 and 5 for A, 6 and 7 for B.
 struct alignas(64) TileConfiguration {
   std::uint8_t palette = 1;
   std::uint8_t start_row = 0;
   std::uint8_t reserved[14] = {};
   std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
   std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+
+  /// For products that sum over `depth` bfloat16, an even number up to 32.
+  static constexpr TileConfiguration of_depth(std::int64_t depth) {
+    TileConfiguration c;
+    c.row_bytes[4] = c.row_bytes[5] = static_cast<std::uint16_t>(2 * depth);
+    c.rows[6] = c.rows[7] = static_cast<std::uint8_t>(depth / 2);
+    return c;
+  }
 };
 static_assert(sizeof(TileConfiguration) == 64);
 
-// A constant, not a local: GCC's _tile_loadconfig declares that it reads 8 bytes, and the stores
-// that fill the rest of a local one are dropped.
-inline constexpr TileConfiguration full_tiles;
-
-}  // namespace detail
+/// Tile loads do not tell the compiler that they read memory: stands between filling a buffer and
+/// loading tiles from it.
+inline void finish_stores() { __asm__ volatile("" ::: "memory"); }
 
 /// Owns the thread's tiles while it lives, where the unit has any. Every section of tile work makes its
 /// own: other libraries configure and release tiles on the same threads.
 class TileSection {
  public:
   TINYNET_TARGET_AMX explicit TileSection(TileUnit unit = TileUnit::amx) : unit_(unit) {
-    if (unit_ == TileUnit::amx) _tile_loadconfig(&detail::full_tiles);
+    if (unit_ == TileUnit::amx) load({});
+  }
+  TINYNET_TARGET_AMX explicit TileSection(const TileConfiguration& configuration)
+      : unit_(TileUnit::amx) {
+    load(configuration);
   }
   TINYNET_TARGET_AMX ~TileSection() {
     if (unit_ == TileUnit::amx) _tile_release();
@@ -80,12 +89,14 @@ class TileSection {
   TileSection& operator=(const TileSection&) = delete;
 
  private:
+  TINYNET_TARGET_AMX static void load(const TileConfiguration& configuration) {
+    // GCC's _tile_loadconfig declares that it reads 8 bytes: stores that fill the rest would be dropped.
+    __asm__ volatile("" : : "r"(&configuration) : "memory");
+    _tile_loadconfig(&configuration);
+  }
+
   TileUnit unit_;
 };
-
-/// Tile loads do not tell the compiler that they read memory: stands between filling a buffer and
-/// loading tiles from it.
-inline void finish_stores() { __asm__ volatile("" ::: "memory"); }
 
 }  // namespace tinynet::inline TINYNET_ABI::tiles
 

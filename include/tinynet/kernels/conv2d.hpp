@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include <tinynet/kernels/conv2d/amx_pixels.hpp>
+#include <tinynet/kernels/conv2d/amx_pixels_gradient.hpp>
 #include <tinynet/kernels/conv2d/avx512_pixels.hpp>
 #include <tinynet/kernels/conv2d/avx512_pixels_gradient.hpp>
 #include <tinynet/kernels/conv2d/contract.hpp>
@@ -52,22 +54,22 @@ inline constexpr std::array conv2d_backward_weight_versions<T> = {
 template <Scalar16 T>
 requires std::is_same_v<T, bfloat16>
 inline constexpr std::array conv2d_forward_versions<T> = {
-    conv2d_forward_amx<T>,  conv2d_forward_pixels<T>,    conv2d_forward_avx512<T>,
-    conv2d_forward_simd<T>, conv2d_forward_reference<T>,
+    conv2d_forward_amx_pixels<T>, conv2d_forward_amx<T>,  conv2d_forward_avx512_pixels<T>,
+    conv2d_forward_avx512<T>,     conv2d_forward_simd<T>, conv2d_forward_reference<T>,
 };
 template <Scalar16 T>
 requires std::is_same_v<T, bfloat16>
 inline constexpr std::array conv2d_backward_input_versions<T> = {
-    conv2d_backward_input_amx<T>,       conv2d_backward_input_pixels<T>,
-    conv2d_backward_input_avx512<T>,    conv2d_backward_input_simd<T>,
-    conv2d_backward_input_reference<T>,
+    conv2d_backward_input_amx_pixels<T>,    conv2d_backward_input_amx<T>,
+    conv2d_backward_input_avx512_pixels<T>, conv2d_backward_input_avx512<T>,
+    conv2d_backward_input_simd<T>,          conv2d_backward_input_reference<T>,
 };
 template <Scalar16 T>
 requires std::is_same_v<T, bfloat16>
 inline constexpr std::array conv2d_backward_weight_versions<T> = {
-    conv2d_backward_weight_amx<T>,       conv2d_backward_weight_pixels<T>,
-    conv2d_backward_weight_avx512<T>,    conv2d_backward_weight_simd<T>,
-    conv2d_backward_weight_reference<T>,
+    conv2d_backward_weight_amx_pixels<T>,    conv2d_backward_weight_amx<T>,
+    conv2d_backward_weight_avx512_pixels<T>, conv2d_backward_weight_avx512<T>,
+    conv2d_backward_weight_simd<T>,          conv2d_backward_weight_reference<T>,
 };
 
 // Float goes through tiles as sums of pieces where <tinynet/float_tiles.hpp> is included, which puts

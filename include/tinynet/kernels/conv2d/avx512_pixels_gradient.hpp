@@ -9,6 +9,8 @@
 /// L1, and 8 inputs x 32 outputs stay in registers over a block.
 namespace tinynet::inline TINYNET_ABI::kernels::conv2d_pixels {
 
+inline constexpr std::int64_t block = 64;  // pixels
+
 inline const char* refuses_weight(const Conv2dGeometry& g) {
   if (!cpu().fast_bf16_dots) return cpu().bf16_dots_refusal.c_str();
   if (g.kh * g.kw != 1 || g.padding != 0) return "a window of several pixels, or padding";
@@ -61,29 +63,25 @@ TINYNET_TARGET_BF16 inline void add_pairs(float* sums, const bfloat16* x, std::i
 
 /// Sums [block of 32 outputs][input][32] over the pixels of a unit.
 template <class = void>
-void sum_unit(float* sums, const bfloat16* dy, const bfloat16* x, InputMap map, const Pixels& p,
-              Range unit) {
+void sum_unit(float* sums, const bfloat16* dy, const Source& x, const Pixels& p, Range unit) {
   const auto inputs = pieces(p.in, 8) * 8;
   const auto x_step = pieces(p.in, 16) * 32, dy_step = pieces(p.out, width) * 2 * width;
   std::fill_n(sums, pieces(p.out, width) * inputs * width, 0.0f);
   Scratch scratch;
   auto* const x_pairs = scratch.take<bfloat16>(block / 2 * x_step).data();
   auto* const dy_pairs = scratch.take<bfloat16>(block / 2 * dy_step).data();
-  auto* const mapped = scratch.take<bfloat16>(map ? 2 * p.in : 0).data();
+  auto* const copy = scratch.take<bfloat16>(block * p.row).data();
   std::fill_n(dy_pairs, block / 2 * dy_step, bfloat16());  // beyond the channels
   for (auto begin = unit.begin; begin < unit.end; begin += block) {
     const auto end = std::min(begin + block, unit.end), pairs = pieces(end - begin, 2);
+    const auto* from = p.adjacent(x);
+    if (from) from += begin * p.in;
+    else lay_out(copy, x, p, {begin, end}), from = copy;
     for (std::int64_t i = 0; i < pairs; ++i) {
       const auto pixel = begin + 2 * i;
       const bool two = pixel + 1 < end;
-      const bfloat16 *first = x + p.at(pixel), *second = two ? x + p.at(pixel + 1) : nullptr;
-      if (map) {
-        map(mapped, first, 1);
-        if (two) map(mapped + p.in, second, 1);
-        first = mapped;
-        second = two ? mapped + p.in : nullptr;
-      }
-      pair_pixels(x_pairs + i * x_step, first, second, p.in);
+      const auto* first = from + 2 * i * p.row;
+      pair_pixels(x_pairs + i * x_step, first, two ? first + p.row : nullptr, p.in);
       const auto* gradient = dy + pixel * p.out;
       pair_pixels(dy_pairs + i * dy_step, gradient, two ? gradient + p.out : nullptr, p.out);
     }
@@ -100,14 +98,15 @@ template <class = void>
 void backward_weight(std::span<float> dw, Store store, std::span<const bfloat16> dy,
                      std::span<const bfloat16> x, InputMap map, const Conv2dGeometry& g) {
   constexpr std::int64_t partials = 8;
-  const auto p = pixels_of(g, false);
+  Scratch scratch;
+  const auto p = pixels_of<Dots>(g, false);
+  const auto source = conv2d_tiles::mapped_source(x, map, g, scratch);
   const auto grain = pieces(std::max<std::int64_t>(p.count(), 1), partials * block) * block;
   const auto count = pieces(p.count(), grain);
   const auto inputs = pieces(p.in, 8) * 8, size = pieces(p.out, width) * inputs * width;
-  Scratch scratch;
   auto* const sums = scratch.take<float>(count * size).data();
   parallel_for(count, Cost::of_macs(g.macs() / 2), [&](std::int64_t unit) {
-    sum_unit(sums + unit * size, dy.data(), x.data(), map, p,
+    sum_unit(sums + unit * size, dy.data(), source, p,
              {unit * grain, std::min(p.count(), (unit + 1) * grain)});
   });
   for (std::int64_t o = 0; o < p.out; ++o) {
@@ -125,7 +124,7 @@ void backward_weight(std::span<float> dw, Store store, std::span<const bfloat16>
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 template <class T>
-inline constexpr Conv2dBackwardWeight<T> conv2d_backward_weight_pixels = {
+inline constexpr Conv2dBackwardWeight<T> conv2d_backward_weight_avx512_pixels = {
     Path::avx512, conv2d_pixels::refuses_weight, conv2d_pixels::backward_weight<>};
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

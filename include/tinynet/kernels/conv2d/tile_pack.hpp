@@ -1,5 +1,6 @@
 #pragma once
 
+#include <tinynet/core/parallel.hpp>
 #include <tinynet/kernels/conv2d/lanes.hpp>
 #include <tinynet/kernels/conv2d/tile_pieces.hpp>
 
@@ -150,6 +151,24 @@ Source input_source(const T* x, const Conv2dGeometry& g) {
   auto source = image_source(x, g.oh, g.ow, 0);
   source.window = &g;
   return source;
+}
+
+/// The map of x as a source. Windows are cut from x as it lies, so there the map needs a copy: of few
+/// channels.
+template <Scalar T>
+Source mapped_source(std::span<const T> x, InputMap map, const Conv2dGeometry& g,
+                     Scratch& scratch) {
+  if (!map || !folds(g)) {
+    auto source = input_source(x.data(), g);
+    source.map = map;
+    return source;
+  }
+  const auto copy = scratch.take<T>(std::ssize(x));
+  parallel_ranges(g.n * g.h, 64, [&](Range rows) {
+    const auto first = rows.begin * g.w * g.ic;
+    map(copy.data() + first, x.data() + first, rows.size() * g.w);
+  });
+  return input_source(copy.data(), g);
 }
 
 /// Lays out the windows of `count` outputs of a row, from output (row, col) of an image on: in each

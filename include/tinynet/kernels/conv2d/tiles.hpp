@@ -63,24 +63,6 @@ void pack(std::byte* packed, std::span<const float> w, const Conv2dGeometry& g) 
                pieces_of<T>);
 }
 
-/// The map of x as a source. Windows are cut from x as it lies, so there the map needs a copy: of few
-/// channels.
-template <Scalar T>
-Source mapped_source(std::span<const T> x, InputMap map, const Conv2dGeometry& g,
-                     Scratch& scratch) {
-  if (!map || !folds(g)) {
-    auto source = input_source(x.data(), g);
-    source.map = map;
-    return source;
-  }
-  const auto copy = scratch.take<T>(std::ssize(x));
-  parallel_ranges(g.n * g.h, 64, [&](Range rows) {
-    const auto first = rows.begin * g.w * g.ic;
-    map(copy.data() + first, x.data() + first, rows.size() * g.w);
-  });
-  return input_source(copy.data(), g);
-}
-
 template <Scalar T, tiles::TileUnit unit>
 void forward(std::span<T> y, std::span<const T> x, const std::byte* packed,
              const Conv2dFusion<T>& fusion, const Conv2dGeometry& g) {

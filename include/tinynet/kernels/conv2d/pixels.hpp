@@ -1,0 +1,191 @@
+#pragma once
+
+#include <tinynet/core/parallel.hpp>
+#include <tinynet/kernels/conv2d/correlate.hpp>
+#include <tinynet/kernels/conv2d/tile_pack.hpp>
+
+#ifdef TINYNET_TILES
+
+/// Windows of one pixel, straight from the image: no lanes, no copy into tiles, which is most of what
+/// such a convolution would do (20 -> 20 channels are 5 macs a byte). Forward it is the product of an
+/// image [pixel, ic] and the weights. Pixels that do not follow each other in memory (strides, maps,
+/// whole windows in place of a pixel) are laid out in L1 first, a block at a time.
+///
+/// What multiplies, tiles (amx_pixels.hpp) or dot products (avx512_pixels.hpp), is a struct:
+///
+///     struct Unit {
+///       static std::int64_t row(std::int64_t in);   // elements of a pixel that it multiplies
+///       Unit(Scratch&, const Pixels&);              // made and used by one thread
+///       void operator()(const Output&, const bfloat16* x, const bfloat16* weights,
+///                       std::int64_t pixels) const;
+///     };
+namespace tinynet::inline TINYNET_ABI::kernels::conv2d_pixels {
+
+using conv2d_tiles::Source;
+
+inline constexpr std::int64_t width = 32;  // outputs that are summed together
+inline constexpr std::int64_t units = 32;  // at most; each has moments of its own
+
+/// One convolution, forward or of the gradient: `out` channels of a pixel from `in` of another.
+struct Pixels {
+  std::int64_t in = 0, out = 0;
+  std::int64_t row = 0;             // elements of a pixel that are multiplied: `in`, then zeros
+  std::int64_t rows = 0, cols = 0;  // of outputs, of all images together
+  std::int64_t oh = 1, stride = 1;
+
+  std::int64_t count() const { return rows * cols; }
+  /// Where the input lies as it is multiplied, pixel after pixel; else null.
+  const bfloat16* adjacent(const Source& s) const {
+    const bool lies = !s.window && !s.map && stride == 1 && row == in;
+    return lies ? reinterpret_cast<const bfloat16*>(s.data) : nullptr;
+  }
+  std::int64_t packed() const { return pieces(out, width) * row * width; }
+  /// Pixels of a block: 16 KB, a third of L1, or more where channels are many.
+  std::int64_t block() const { return std::clamp<std::int64_t>(8192 / row / 32 * 32, 32, 256); }
+};
+
+/// What both units refuse; a window may have been folded.
+inline const char* refuses_shape(const Conv2dGeometry& g, bool backward) {
+  if (g.kh * g.kw != 1 || g.padding != 0) return "a window of several pixels, or padding";
+  if (backward && g.stride != 1) return "gradients of strides leave pixels out";
+  return g.groups != 1 ? "several groups" : nullptr;
+}
+
+template <class Unit>
+Pixels pixels_of(const Conv2dGeometry& g, bool backward) {
+  if (backward) return {g.oc, g.ic, Unit::row(g.oc), g.n * g.h, g.w, g.h};
+  const auto f = conv2d_tiles::folded(g);  // windows are laid out in whole registers
+  const auto row = conv2d_tiles::folds(g) ? round_up(f.ic, conv2d_tiles::depth) : Unit::row(f.ic);
+  return {f.ic, f.oc, row, f.n * f.oh, f.ow, f.oh, f.stride};
+}
+
+template <class Unit, bool backward>
+std::int64_t packed_bytes(const Conv2dGeometry& g) {
+  return pixels_of<Unit>(g, backward).packed() * std::int64_t{sizeof(bfloat16)};
+}
+
+/// [block of 32 outputs][pair of inputs][output][2]
+template <class Unit, bool backward>
+void pack(std::byte* packed, std::span<const float> w, const Conv2dGeometry& g) {
+  const auto p = pixels_of<Unit>(g, backward);
+  auto* to = reinterpret_cast<bfloat16*>(packed);
+  for (std::int64_t o = 0; o < pieces(p.out, width) * width; ++o) {
+    auto* column = to + o / width * p.row * width + o % width * 2;
+    for (std::int64_t i = 0; i < p.row; ++i) {
+      const bool inside = o < p.out && i < p.in;
+      const float value = inside ? w.data()[backward ? i * p.out + o : o * p.in + i] : 0;
+      column[i / 2 * 2 * width + i % 2] = bfloat16(value);
+    }
+  }
+}
+
+/// Lays out the pixels that outputs `range` read, `p.row` elements each; those past the channels stay.
+template <class = void>
+void lay_out(bfloat16* to, const Source& s, const Pixels& p, Range range) {
+  const auto* x = reinterpret_cast<const bfloat16*>(s.data);
+  for (auto i = range.begin, end = i; i < range.end; i = end) {  // the part in one row of an image
+    const auto row = i / p.cols, col = i % p.cols;
+    end = std::min(range.end, i + p.cols - col);
+    if (s.window) {
+      conv2d_tiles::fold_windows(reinterpret_cast<std::uint16_t*>(to), s, row / p.oh, row % p.oh,
+                                 col, end - i);
+      to += (end - i) * p.row;
+      continue;
+    }
+    const auto* from =
+        x + ((row / p.oh * s.height + row % p.oh * p.stride) * s.width + col * p.stride) * p.in;
+    for (auto pixel = i; pixel < end; ++pixel, to += p.row, from += p.stride * p.in) {
+      if (s.map) s.map(to, from, 1);
+      else std::copy_n(from, p.in, to);
+    }
+  }
+}
+
+/// What becomes of the outputs of one block of channels.
+struct Output {
+  bfloat16* to;       // of the first pixel
+  std::int64_t step;  // elements from pixel to pixel
+  Store store;
+  __mmask32 mask;       // of channels
+  const float* bias;    // [32]
+  const float* center;  // [32], of the moments
+  float* moments;       // [2, 32], or null
+};
+
+/// Some pixels and some blocks of 32 outputs; `moments` [2, out], or null.
+template <class Unit>
+void run_unit(bfloat16* y, Store store, const Source& s, const bfloat16* weights,
+              const Conv2dFusion<bfloat16>& fusion, const Pixels& p, Range pixels, Range blocks,
+              double* moments) {
+  Scratch scratch;
+  const Unit unit(scratch, p);
+  const auto copy = scratch.list<bfloat16>(p.block() * p.row);
+  std::fill(copy.begin(), copy.end(), bfloat16());
+  const auto* const adjacent = p.adjacent(s);
+  for (auto begin = pixels.begin, end = begin; begin < pixels.end; begin = end) {
+    end = std::min(begin + p.block(), pixels.end);
+    // Tiles read 16 pixels, which the last ones of an image may not be.
+    const bool in_place = adjacent && (end - begin) % tiles::tile_rows == 0;
+    if (!in_place) lay_out(copy.data(), s, p, {begin, end});
+    const auto* from = in_place ? adjacent + begin * p.row : copy.data();
+    for (auto o = blocks.begin * width; o < std::min(blocks.end * width, p.out); o += width) {
+      float bias[width] = {}, center[width] = {}, sums[2 * width] = {};
+      const auto valid = std::min(p.out - o, width);
+      if (!fusion.bias.empty()) std::copy_n(fusion.bias.data() + o, valid, bias);
+      if (!fusion.moments.center.empty()) {
+        std::copy_n(fusion.moments.center.data() + o, valid, center);
+      }
+      unit({y + begin * p.out + o, p.out, store, conv2d_tiles::chunk_mask(p.out, o), bias, center,
+            moments ? sums : nullptr},
+           from, weights + o * p.row, end - begin);
+      for (std::int64_t c = 0; moments && c < valid; ++c) {
+        moments[o + c] += double{sums[c]};
+        moments[p.out + o + c] += double{sums[width + c]};
+      }
+    }
+  }
+}
+
+/// Where pixels are few, units share out the outputs as well.
+template <class Unit>
+void run(bfloat16* y, Store store, const Source& s, const std::byte* packed,
+         const Conv2dFusion<bfloat16>& fusion, const Pixels& p) {
+  const auto grain = pieces(std::max<std::int64_t>(p.count(), 1), p.block() * units) * p.block();
+  const auto parts = pieces(p.count(), grain), blocks = pieces(p.out, width);
+  const auto grain_blocks =
+      pieces(blocks, std::max<std::int64_t>(units / 2 / std::max<std::int64_t>(parts, 1), 1));
+  const auto ranges = pieces(blocks, grain_blocks);
+  const auto sums = fusion.moments.sums;
+  Scratch scratch;
+  const auto moments = scratch.list<double>(parts * std::ssize(sums));
+  std::fill(moments.begin(), moments.end(), 0.0);
+  parallel_for(parts * ranges, Cost::of_macs(p.count() * p.in * p.out / 4), [&](std::int64_t i) {
+    const auto part = i / ranges, range = i % ranges;
+    run_unit<Unit>(y, store, s, reinterpret_cast<const bfloat16*>(packed), fusion, p,
+                   {part * grain, std::min(p.count(), (part + 1) * grain)},
+                   {range * grain_blocks, std::min(blocks, (range + 1) * grain_blocks)},
+                   sums.empty() ? nullptr : moments.data() + part * std::ssize(sums));
+  });
+  join_moments(sums, moments.data(), parts);
+}
+
+template <class Unit>
+void forward(std::span<bfloat16> y, std::span<const bfloat16> x, const std::byte* packed,
+             const Conv2dFusion<bfloat16>& fusion, const Conv2dGeometry& g) {
+  Scratch scratch;
+  const auto p = pixels_of<Unit>(g, false);
+  auto source = conv2d_tiles::mapped_source(x, fusion.map, g, scratch);
+  source.count = p.in;
+  run<Unit>(y.data(), Store::overwrite, source, packed, fusion, p);
+}
+
+template <class Unit>
+void backward_input(std::span<bfloat16> dx, Store store, std::span<const bfloat16> dy,
+                    const std::byte* packed, const Conv2dGeometry& g) {
+  run<Unit>(dx.data(), store, conv2d_tiles::image_source(dy.data(), g.oh, g.ow, g.oc), packed, {},
+            pixels_of<Unit>(g, true));
+}
+
+}  // namespace tinynet::inline TINYNET_ABI::kernels::conv2d_pixels
+
+#endif
