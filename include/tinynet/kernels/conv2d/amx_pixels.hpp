@@ -40,8 +40,13 @@ TINYNET_TARGET_AMX void sum_tiles(float* sums, const bfloat16* x, const bfloat16
 }
 
 /// Bias, rounding and moments of some pixels, whose sums are sums[pixels][32].
-TINYNET_TARGET_BF16 inline void write_pixels(const Output& out, const float* sums,
-                                             std::int64_t pixels) {
+TINYNET_TARGET_BF16 inline void write_pixels(const Output& out, float* sums, std::int64_t pixels) {
+  for (std::int64_t i = 0; out.store == Store::add && i < pixels; ++i) {
+    auto low = _mm512_load_ps(sums + i * width), high = _mm512_load_ps(sums + i * width + 16);
+    conv2d_tiles::add_stored(low, high, out.to + i * out.step, out.mask);
+    _mm512_store_ps(sums + i * width, low);
+    _mm512_store_ps(sums + i * width + 16, high);
+  }
   const auto zero = _mm512_setzero_ps();
   conv2d_tiles::Rest<float> bias, center, first{zero, zero}, second{zero, zero};
   load_rest(bias, out.bias, ~0u);
@@ -56,7 +61,7 @@ TINYNET_TARGET_BF16 inline void write_pixels(const Output& out, const float* sum
       second.low = _mm512_fmadd_ps(left, left, second.low);
       second.high = _mm512_fmadd_ps(right, right, second.high);
     }
-    conv2d_tiles::store_sums(out.to + i * out.step, low, high, out.store, out.mask);
+    conv2d_tiles::store_sums(out.to + i * out.step, low, high, out.mask);
   }
   if (!out.moments) return;
   const __m512 sums_of[] = {first.low, first.high, second.low, second.high};

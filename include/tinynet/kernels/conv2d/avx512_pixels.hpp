@@ -28,9 +28,15 @@ TINYNET_TARGET_BF16 void sum_pixels(const Output& out, const bfloat16* x, std::i
       high[r] = _mm512_dpbf16_ps(high[r], pair, right);
     }
   }
+  if (out.store == Store::add) {
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+      conv2d_tiles::add_stored(low[r], high[r], out.to + r * out.step, out.mask);
+    }
+  }
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
-    conv2d_tiles::store_sums(out.to + r * out.step, low[r], high[r], out.store, out.mask);
+    conv2d_tiles::store_sums(out.to + r * out.step, low[r], high[r], out.mask);
   }
   if (!out.moments) return;
   for (int half = 0; half < 2; ++half) {

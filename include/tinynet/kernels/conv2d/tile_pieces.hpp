@@ -61,22 +61,26 @@ TINYNET_BF16_INLINE void load_rest(Rest<bfloat16>& rest, const bfloat16* from, s
 }
 TINYNET_BF16_INLINE void take_piece(__m512i& piece, Rest<bfloat16>& rest) { piece = rest.all; }
 
-/// Writes or adds 32 sums as T, those in `mask`.
+/// Adds what stands at `from`, 32 elements, those in `mask`. Of neighbours first all are added, then all
+/// are stored: a masked store keeps a load of the 64 bytes behind its start waiting, whatever the mask.
+/// With 20 channels an addition took 1.7 ms that way, and 0.4 this.
 template <Scalar T>
-TINYNET_BF16_INLINE void store_sums(T* to, __m512& low, __m512& high, Store store,
-                                    std::uint32_t mask) {
-  if (store == Store::add) {
-    if constexpr (std::is_same_v<T, bfloat16>) {
-      const auto old = _mm512_maskz_loadu_epi16(mask, to);
-      low = _mm512_add_ps(low, tiles::widened(_mm512_castsi512_si256(old)));
-      high = _mm512_add_ps(high, tiles::widened(_mm512_extracti64x4_epi64(old, 1)));
-    } else {
-      Rest<T> old;
-      load_rest(old, to, mask);
-      low = _mm512_add_ps(low, old.low);
-      high = _mm512_add_ps(high, old.high);
-    }
+TINYNET_BF16_INLINE void add_stored(__m512& low, __m512& high, const T* from, std::uint32_t mask) {
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    const auto all = _mm512_maskz_loadu_epi16(mask, from);
+    low = _mm512_add_ps(low, tiles::widened(_mm512_castsi512_si256(all)));
+    high = _mm512_add_ps(high, tiles::widened(_mm512_extracti64x4_epi64(all, 1)));
+  } else {
+    Rest<T> all;
+    load_rest(all, from, mask);
+    low = _mm512_add_ps(low, all.low);
+    high = _mm512_add_ps(high, all.high);
   }
+}
+
+/// Writes 32 sums as T, those in `mask`.
+template <Scalar T>
+TINYNET_BF16_INLINE void store_sums(T* to, __m512& low, __m512& high, std::uint32_t mask) {
   if constexpr (std::is_same_v<T, float>) {
     _mm512_mask_storeu_ps(to, static_cast<__mmask16>(mask), low);
     _mm512_mask_storeu_ps(to + 16, static_cast<__mmask16>(mask >> 16), high);

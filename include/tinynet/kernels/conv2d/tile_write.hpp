@@ -20,7 +20,7 @@ struct Destination {
   Store store;
   std::int64_t height = 0, width = 0, channels = 0;  // of the output tensor
   /// Writes the sums of `width` outputs of a row, from (row, col) on, of `count` lanes.
-  void (*write)(const Destination&, const float* sums, const LaneOutput*, std::int64_t count,
+  void (*write)(const Destination&, float* sums, const LaneOutput*, std::int64_t count,
                 std::int64_t row, std::int64_t col, std::int64_t width);
   const float* bias = nullptr;        // of the first channel of a unit, or null
   const float* center = nullptr;      // the same, of the moments
@@ -79,13 +79,23 @@ TINYNET_TARGET_BF16 inline void add_quad_moments(const Destination& to, const fl
 }
 
 template <Scalar T>
-TINYNET_TARGET_BF16 void write_quad(const Destination& to, const float* sums,
-                                    const LaneOutput* outputs, std::int64_t count, std::int64_t row,
-                                    std::int64_t col, std::int64_t width) {
+TINYNET_TARGET_BF16 void write_quad(const Destination& to, float* sums, const LaneOutput* outputs,
+                                    std::int64_t count, std::int64_t row, std::int64_t col,
+                                    std::int64_t width) {
   T* pixel = reinterpret_cast<T*>(to.data) + (row * to.width + col) * to.channels + to.first;
   for (std::int64_t i = 0; i < count; ++i) {
     if (row >= outputs[i].rows) continue;  // the last part of an image may be smaller
     const auto end = std::min(width, outputs[i].cols - col);
+    for (std::int64_t x = 0; to.store == Store::add && x < end; ++x) {
+      for (std::int64_t c = 0; c < to.count; c += 32) {
+        float* at = sums + x * quad_sums + i * quad_width + c;
+        auto low = _mm512_load_ps(at), high = _mm512_load_ps(at + 16);
+        add_stored(low, high, pixel + outputs[i].origin + x * to.channels + c,
+                   chunk_mask(to.count, c));
+        _mm512_store_ps(at, low);
+        _mm512_store_ps(at + 16, high);
+      }
+    }
     for (std::int64_t x = 0; x < end; ++x) {
       for (std::int64_t c = 0; c < to.count; c += 32) {
         const auto mask = chunk_mask(to.count, c);
@@ -97,7 +107,7 @@ TINYNET_TARGET_BF16 void write_quad(const Destination& to, const float* sums,
           low = _mm512_add_ps(low, bias.low);
           high = _mm512_add_ps(high, bias.high);
         }
-        store_sums(pixel + outputs[i].origin + x * to.channels + c, low, high, to.store, mask);
+        store_sums(pixel + outputs[i].origin + x * to.channels + c, low, high, mask);
       }
     }
   }

@@ -93,6 +93,23 @@ void copy_band(X* to, const T* image, std::int64_t h, std::int64_t w, std::int64
   }
 }
 
+/// Copies a band piece by piece, from its first row on.
+template <class T, class X>
+struct BandCopy {
+  X* to;
+  const T* image;
+  std::int64_t h, w, first;
+  BandShape band;
+  std::int64_t copied = 0;
+
+  void up_to(std::int64_t rows) {
+    auto part = band;
+    part.rows = rows - copied;
+    copy_band(to + copied * band.row_size(), image, h, w, first + copied, part);
+    copied = rows;
+  }
+};
+
 /// The weights of a window as rows: row t holds tap t for channels 0 .. c - 1, 0, 1, ... so that a
 /// vector may begin at any channel.
 template <class X>

@@ -40,6 +40,9 @@ inline bool adjacent_three(const Conv2dGeometry& g) {
   return g.kh == 3 && g.stride == 1 && g.dilation == 1;
 }
 
+/// Rows of results that share their loads, and that follow the copy of what they read while it is in L1.
+inline constexpr std::int64_t together = 4;
+
 /// A cycle and a half an element: a copy into the band, and the taps from registers.
 inline Cost cost(const Conv2dGeometry& g) {
   return Cost::of_elements(g.n * g.ic * (g.h * g.w + g.oh * g.ow));
@@ -76,11 +79,17 @@ void depthwise_forward_simd(std::span<T> y, std::span<const T> x, std::span<cons
     const auto shape = input_band(g, count);
     Scratch own;
     const auto band = own.take<X>(shape.rows * shape.row_size()).data();
-    copy_band(band, x.data() + n * g.h * g.w * g.ic, g.h, g.w, first * g.stride - g.padding, shape);
-    correlate(count, y.data() + (n * g.oh + first) * row_size, row_size, row_size, Store::overwrite,
-              band, g.stride * shape.row_size(),
-              Taps<X>{offsets.data(), weight_of.data(), taps, adjacent_three(g)}, weights, biases,
-              g.oc);
+    BandCopy<T, X> copy{band, x.data() + n * g.h * g.w * g.ic, g.h,
+                        g.w,  first * g.stride - g.padding,    shape};
+    for (std::int64_t row = 0; row < count; row += together) {
+      const auto some = std::min(together, count - row);
+      copy.up_to(input_band(g, row + some).rows);
+      correlate(some, y.data() + (n * g.oh + first + row) * row_size, row_size, row_size,
+                Store::overwrite, band + row * g.stride * shape.row_size(),
+                g.stride * shape.row_size(),
+                Taps<X>{offsets.data(), weight_of.data(), taps, adjacent_three(g)}, weights, biases,
+                g.oc);
+    }
   });
 }
 
@@ -114,7 +123,6 @@ void depthwise_backward_input_simd(std::span<T> dx, Store store, std::span<const
     const auto offsets = own.take<std::int64_t>(s * window);
     const auto weight_of = own.take<std::int64_t>(s * window);
     const auto reads = own.take<Taps<X>>(s);
-    constexpr std::int64_t together = 4;  // rows that share their weights
     const auto step = (g.w + s - 1) / s * c;
     X* dealt = s == 1 ? nullptr : own.take<X>(s * together * step).data();
     X* whole = s == 1 ? nullptr : own.take<X>(g.w * c).data();
@@ -189,10 +197,15 @@ void depthwise_backward_weight_simd(std::span<param_t<T>> dw, Store store, std::
          ++unit) {
       const auto n = unit / blocks, first = unit % blocks * rows;
       const auto count = std::min(rows, g.oh - first);
-      copy_band(band, x.data() + n * g.h * g.w * g.ic, g.h, g.w, first * g.stride - g.padding,
-                input_band(g, count));
-      sums.add(count, dy.data() + (n * g.oh + first) * row_size, row_size, band,
-               g.stride * full.row_size(), offsets.data(), adjacent_three(g) && g.kw == 3);
+      BandCopy<T, X> copy{band, x.data() + n * g.h * g.w * g.ic, g.h,
+                          g.w,  first * g.stride - g.padding,    full};
+      for (std::int64_t row = 0; row < count; row += together) {
+        const auto some = std::min(together, count - row);
+        copy.up_to(input_band(g, row + some).rows);
+        sums.add(some, dy.data() + (n * g.oh + first + row) * row_size, row_size,
+                 band + row * g.stride * full.row_size(), g.stride * full.row_size(),
+                 offsets.data(), adjacent_three(g) && g.kw == 3);
+      }
     }
     sums.fold(partial.data() + part * size);
   });
