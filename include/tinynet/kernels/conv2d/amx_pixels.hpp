@@ -64,17 +64,16 @@ TINYNET_TARGET_BF16 inline void write_pixels(const Output& out, float* sums, std
     conv2d_tiles::store_sums(out.to + i * out.step, low, high, out.mask);
   }
   if (!out.moments) return;
-  const __m512 sums_of[] = {first.low, first.high, second.low, second.high};
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    float* to = out.moments + 16 * i;
-    _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), sums_of[i]));
-  }
+  _mm512_storeu_ps(out.moments, _mm512_add_ps(_mm512_loadu_ps(out.moments), first.low));
+  _mm512_storeu_ps(out.moments + 16, _mm512_add_ps(_mm512_loadu_ps(out.moments + 16), first.high));
+  _mm512_storeu_ps(out.squares, _mm512_add_ps(_mm512_loadu_ps(out.squares), second.low));
+  _mm512_storeu_ps(out.squares + 16, _mm512_add_ps(_mm512_loadu_ps(out.squares + 16), second.high));
 }
 
 /// Products of pixels by tiles: 32 pixels x 32 outputs at a time. A pixel's channels are cut into equal
 /// rows of tiles, so that the tiles' shapes stay the same and none reads into the next pixel: 40 into
-/// 2 x 20. Rows of at least 16; what cannot be cut so is laid out with zeros behind it.
+/// 2 x 20. Rows of at least 16; what cannot be cut so is laid out with zeros behind it. Sums are written
+/// while tiles multiply the next ones.
 class Tiles {
  public:
   static std::int64_t row(std::int64_t in) {
@@ -83,18 +82,24 @@ class Tiles {
   Tiles(Scratch& scratch, const Pixels& p)
       : row_(p.row),
         depth_(depth_of(p.row)),
-        sums_(scratch.take<float>(32 * width).data()),
+        sums_{scratch.take<float>(32 * width).data(), scratch.take<float>(32 * width).data()},
         section_(tiles::TileConfiguration::of_depth(depth_)) {}
 
-  void operator()(Output out, const bfloat16* x, const bfloat16* weights,
-                  std::int64_t pixels) const {
+  void operator()(Output out, const bfloat16* x, const bfloat16* weights, std::int64_t pixels) {
     const bool wide = out.mask >> 16;
     const auto sum = wide ? sum_tiles<2, 2> : sum_tiles<2, 1>;
     const auto sum_last = wide ? sum_tiles<1, 2> : sum_tiles<1, 1>;
     for (; pixels > 0; pixels -= 32, out.to += 32 * out.step, x += 32 * row_) {
-      (pixels > 16 ? sum : sum_last)(sums_, x, weights, row_, depth_);
-      write_pixels(out, sums_, std::min<std::int64_t>(pixels, 32));
+      (pixels > 16 ? sum : sum_last)(sums_[0], x, weights, row_, depth_);
+      finish();
+      waiting_ = std::min<std::int64_t>(pixels, 32);
+      out_ = out;
+      std::swap(sums_[0], sums_[1]);
     }
+  }
+  void finish() {
+    if (waiting_ > 0) write_pixels(out_, sums_[1], waiting_);
+    waiting_ = 0;
   }
 
  private:
@@ -108,7 +113,9 @@ class Tiles {
   }
 
   std::int64_t row_, depth_;
-  float* sums_;
+  float* sums_[2];            // being multiplied, waiting to be written
+  std::int64_t waiting_ = 0;  // pixels
+  Output out_ = {};           // where those go
   tiles::TileSection section_;
 };
 

@@ -42,7 +42,7 @@ TINYNET_TARGET_BF16 void sum_pixels(const Output& out, const bfloat16* x, std::i
   for (int half = 0; half < 2; ++half) {
     const auto center = _mm512_loadu_ps(out.center + 16 * half);
     auto first = _mm512_loadu_ps(out.moments + 16 * half);
-    auto second = _mm512_loadu_ps(out.moments + width + 16 * half);
+    auto second = _mm512_loadu_ps(out.squares + 16 * half);
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
       const auto value = _mm512_sub_ps(half ? high[r] : low[r], center);
@@ -50,7 +50,7 @@ TINYNET_TARGET_BF16 void sum_pixels(const Output& out, const bfloat16* x, std::i
       second = _mm512_fmadd_ps(value, value, second);
     }
     _mm512_storeu_ps(out.moments + 16 * half, first);
-    _mm512_storeu_ps(out.moments + width + 16 * half, second);
+    _mm512_storeu_ps(out.squares + 16 * half, second);
   }
 }
 
@@ -62,8 +62,7 @@ struct Dots {
   static std::int64_t row(std::int64_t in) { return in; }
   Dots(Scratch&, const Pixels& p) : in_row(p.row) {}
 
-  void operator()(Output out, const bfloat16* x, const bfloat16* weights,
-                  std::int64_t pixels) const {
+  void operator()(Output out, const bfloat16* x, const bfloat16* weights, std::int64_t pixels) {
     for (; pixels >= 8; pixels -= 8, out.to += 8 * out.step, x += 8 * in_row) {
       sum_pixels<8>(out, x, in_row, weights);
     }
@@ -71,6 +70,7 @@ struct Dots {
       sum_pixels<1>(out, x, in_row, weights);
     }
   }
+  void finish() {}
 };
 
 template <bool backward>

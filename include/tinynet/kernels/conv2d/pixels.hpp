@@ -1,5 +1,7 @@
 #pragma once
 
+#include <utility>
+
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/kernels/conv2d/correlate.hpp>
 #include <tinynet/kernels/conv2d/tile_pack.hpp>
@@ -17,7 +19,8 @@
 ///       static std::int64_t row(std::int64_t in);   // elements of a pixel that it multiplies
 ///       Unit(Scratch&, const Pixels&);              // made and used by one thread
 ///       void operator()(const Output&, const bfloat16* x, const bfloat16* weights,
-///                       std::int64_t pixels) const;
+///                       std::int64_t pixels);
+///       void finish();   // writes what is not written yet
 ///     };
 namespace tinynet::inline TINYNET_ABI::kernels::conv2d_pixels {
 
@@ -109,7 +112,8 @@ struct Output {
   __mmask32 mask;       // of channels
   const float* bias;    // [32]
   const float* center;  // [32], of the moments
-  float* moments;       // [2, 32], or null
+  float* moments;       // [32] sums, to which pixels are added; null: not wanted
+  float* squares;       // [32]
 };
 
 /// Some pixels and some blocks of 32 outputs; `moments` [2, out], or null.
@@ -118,30 +122,37 @@ void run_unit(bfloat16* y, Store store, const Source& s, const bfloat16* weights
               const Conv2dFusion<bfloat16>& fusion, const Pixels& p, Range pixels, Range blocks,
               double* moments) {
   Scratch scratch;
-  const Unit unit(scratch, p);
+  const auto outputs = pieces(p.out, width) * width;
+  const auto of_channels = [&](const auto& values) {  // [outputs], zeros where there are none
+    const auto list = scratch.list<float>(outputs);
+    std::fill(list.begin(), list.end(), 0.0f);
+    std::copy(values.begin(), values.end(), list.begin());
+    return list.data();
+  };
+  const float* const bias = of_channels(fusion.bias);
+  const float* const center = of_channels(fusion.moments.center);
+  float* const sums = of_channels(std::span<const float>());
+  float* const squares = of_channels(std::span<const float>());
   const auto copy = scratch.list<bfloat16>(p.block() * p.row);
   std::fill(copy.begin(), copy.end(), bfloat16());
   const auto* const adjacent = p.adjacent(s);
+  Unit unit(scratch, p);
   for (auto begin = pixels.begin, end = begin; begin < pixels.end; begin = end) {
     end = std::min(begin + p.block(), pixels.end);
     // Tiles read 16 pixels, which the last ones of an image may not be.
     const bool in_place = adjacent && (end - begin) % tiles::tile_rows == 0;
     if (!in_place) lay_out(copy.data(), s, p, {begin, end});
     const auto* from = in_place ? adjacent + begin * p.row : copy.data();
-    for (auto o = blocks.begin * width; o < std::min(blocks.end * width, p.out); o += width) {
-      float bias[width] = {}, center[width] = {}, sums[2 * width] = {};
-      const auto valid = std::min(p.out - o, width);
-      if (!fusion.bias.empty()) std::copy_n(fusion.bias.data() + o, valid, bias);
-      if (!fusion.moments.center.empty()) {
-        std::copy_n(fusion.moments.center.data() + o, valid, center);
-      }
-      unit({y + begin * p.out + o, p.out, store, conv2d_tiles::chunk_mask(p.out, o), bias, center,
-            moments ? sums : nullptr},
+    const auto last = std::min(blocks.end * width, p.out);
+    for (auto o = blocks.begin * width; o < last; o += width) {
+      unit({y + begin * p.out + o, p.out, store, conv2d_tiles::chunk_mask(p.out, o), bias + o,
+            center + o, moments ? sums + o : nullptr, squares + o},
            from, weights + o * p.row, end - begin);
-      for (std::int64_t c = 0; moments && c < valid; ++c) {
-        moments[o + c] += double{sums[c]};
-        moments[p.out + o + c] += double{sums[width + c]};
-      }
+    }
+    unit.finish();
+    for (auto o = blocks.begin * width; moments && o < last; ++o) {
+      moments[o] += double{std::exchange(sums[o], 0.0f)};
+      moments[p.out + o] += double{std::exchange(squares[o], 0.0f)};
     }
   }
 }
