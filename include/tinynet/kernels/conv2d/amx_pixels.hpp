@@ -18,12 +18,12 @@ TINYNET_TARGET_AMX void sum_tiles(float* sums, const bfloat16* x, const bfloat16
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
-  for (std::int64_t i = 0; i < row; i += depth, x += depth, weights += depth * width) {
+  for (std::int64_t i = 0; i < row; i += depth, x += depth, weights += 2 * tiles::tile_elements) {
     _tile_loadd(4, x, 2 * row);
-    _tile_loadd(6, weights, 4 * width);
+    _tile_loadd(6, weights, 64);
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (Cols == 2) {
-      _tile_loadd(7, weights + width, 4 * width);
+      _tile_loadd(7, weights + tiles::tile_elements, 64);
       _tile_dpbf16ps(1, 4, 7);
     }
     if constexpr (Rows == 2) {
@@ -76,12 +76,16 @@ TINYNET_TARGET_BF16 inline void write_pixels(const Output& out, float* sums, std
 /// while tiles multiply the next ones.
 class Tiles {
  public:
-  static std::int64_t row(std::int64_t in) {
-    return depth_of(in) ? in : round_up(in, tiles::tile_depth);
+  static std::int64_t depth_of(std::int64_t in) {
+    if (in <= tiles::tile_depth && in % 2 == 0) return in;
+    for (std::int64_t depth = tiles::tile_depth; depth >= 16; depth -= 2) {
+      if (in % depth == 0) return depth;
+    }
+    return 0;
   }
   Tiles(Scratch& scratch, const Pixels& p)
       : row_(p.row),
-        depth_(depth_of(p.row)),
+        depth_(p.depth),
         sums_{scratch.take<float>(32 * width).data(), scratch.take<float>(32 * width).data()},
         section_(tiles::TileConfiguration::of_depth(depth_)) {}
 
@@ -103,15 +107,6 @@ class Tiles {
   }
 
  private:
-  /// Elements of a tile's row; 0 where none divides `in`.
-  static std::int64_t depth_of(std::int64_t in) {
-    if (in <= tiles::tile_depth && in % 2 == 0) return in;
-    for (std::int64_t depth = tiles::tile_depth; depth >= 16; depth -= 2) {
-      if (in % depth == 0) return depth;
-    }
-    return 0;
-  }
-
   std::int64_t row_, depth_;
   float* sums_[2];            // being multiplied, waiting to be written
   std::int64_t waiting_ = 0;  // pixels

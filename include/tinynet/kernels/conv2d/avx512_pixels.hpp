@@ -18,15 +18,19 @@ TINYNET_TARGET_BF16 void sum_pixels(const Output& out, const bfloat16* x, std::i
     low[r] = _mm512_loadu_ps(out.bias);
     high[r] = _mm512_loadu_ps(out.bias + 16);
   }
-  for (std::int64_t i = 0; i < row; i += 2, weights += 2 * width) {
-    const auto left = (__m512bh)_mm512_load_si512(weights);
-    const auto right = (__m512bh)_mm512_load_si512(weights + width);
+  for (std::int64_t chunk = 0; chunk < row; chunk += tiles::tile_depth) {
+    const auto end = std::min(chunk + tiles::tile_depth, row);
+    for (auto i = chunk; i < end; i += 2, weights += 32) {
+      const auto left = (__m512bh)_mm512_load_si512(weights);
+      const auto right = (__m512bh)_mm512_load_si512(weights + tiles::tile_elements);
 #pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r) {
-      const auto pair = tiles::broadcast_pair(x + r * row + i);
-      low[r] = _mm512_dpbf16_ps(low[r], pair, left);
-      high[r] = _mm512_dpbf16_ps(high[r], pair, right);
+      for (int r = 0; r < Rows; ++r) {
+        const auto pair = tiles::broadcast_pair(x + r * row + i);
+        low[r] = _mm512_dpbf16_ps(low[r], pair, left);
+        high[r] = _mm512_dpbf16_ps(high[r], pair, right);
+      }
     }
+    weights += tiles::tile_elements;
   }
   if (out.store == Store::add) {
 #pragma GCC unroll 8
@@ -59,7 +63,7 @@ TINYNET_TARGET_BF16 void sum_pixels(const Output& out, const bfloat16* x, std::i
 struct Dots {
   std::int64_t in_row;
 
-  static std::int64_t row(std::int64_t in) { return in; }
+  static std::int64_t depth_of(std::int64_t) { return tiles::tile_depth; }
   Dots(Scratch&, const Pixels& p) : in_row(p.row) {}
 
   void operator()(Output out, const bfloat16* x, const bfloat16* weights, std::int64_t pixels) {

@@ -16,7 +16,8 @@
 /// What multiplies, tiles (amx_pixels.hpp) or dot products (avx512_pixels.hpp), is a struct:
 ///
 ///     struct Unit {
-///       static std::int64_t row(std::int64_t in);   // elements of a pixel that it multiplies
+///       // Channels in a row of a tile, or 0: they are laid out in 32s, with zeros at their end.
+///       static std::int64_t depth_of(std::int64_t in);
 ///       Unit(Scratch&, const Pixels&);              // made and used by one thread
 ///       void operator()(const Output&, const bfloat16* x, const bfloat16* weights,
 ///                       std::int64_t pixels);
@@ -33,6 +34,7 @@ inline constexpr std::int64_t units = 32;  // at most; each has moments of its o
 struct Pixels {
   std::int64_t in = 0, out = 0;
   std::int64_t row = 0;             // elements of a pixel that are multiplied: `in`, then zeros
+  std::int64_t depth = 0;           // of them in a row of a tile; the last may have fewer
   std::int64_t rows = 0, cols = 0;  // of outputs, of all images together
   std::int64_t oh = 1, stride = 1;
 
@@ -42,7 +44,8 @@ struct Pixels {
     const bool lies = !s.window && !s.map && stride == 1 && row == in;
     return lies ? reinterpret_cast<const bfloat16*>(s.data) : nullptr;
   }
-  std::int64_t packed() const { return pieces(out, width) * row * width; }
+  /// Elements of the weights of 32 outputs.
+  std::int64_t packed_block() const { return pieces(row, depth) * 2 * tiles::tile_elements; }
   /// Pixels of a block: 16 KB, a third of L1, or more where channels are many.
   std::int64_t block() const { return std::clamp<std::int64_t>(8192 / row / 32 * 32, 32, 256); }
 };
@@ -56,28 +59,33 @@ inline const char* refuses_shape(const Conv2dGeometry& g, bool backward) {
 
 template <class Unit>
 Pixels pixels_of(const Conv2dGeometry& g, bool backward) {
-  if (backward) return {g.oc, g.ic, Unit::row(g.oc), g.n * g.h, g.w, g.h};
-  const auto f = conv2d_tiles::folded(g);  // windows are laid out in whole registers
-  const auto row = conv2d_tiles::folds(g) ? round_up(f.ic, conv2d_tiles::depth) : Unit::row(f.ic);
-  return {f.ic, f.oc, row, f.n * f.oh, f.ow, f.oh, f.stride};
+  const auto f = backward ? g : conv2d_tiles::folded(g);
+  const auto in = backward ? g.oc : f.ic, out = backward ? g.ic : f.oc;
+  const bool folds = !backward && conv2d_tiles::folds(g);
+  const auto depth = folds ? 0 : Unit::depth_of(in);  // windows are laid out in whole registers
+  const auto row = depth ? in : round_up(in, tiles::tile_depth);
+  return {in, out, row, depth ? depth : tiles::tile_depth, f.n * f.oh, f.ow, f.oh, f.stride};
 }
 
+/// [block of 32 outputs][chunk of inputs][half of the outputs]: tiles.
 template <class Unit, bool backward>
 std::int64_t packed_bytes(const Conv2dGeometry& g) {
-  return pixels_of<Unit>(g, backward).packed() * std::int64_t{sizeof(bfloat16)};
+  const auto p = pixels_of<Unit>(g, backward);
+  return pieces(p.out, width) * p.packed_block() * std::int64_t{sizeof(bfloat16)};
 }
 
-/// [block of 32 outputs][pair of inputs][output][2]
 template <class Unit, bool backward>
 void pack(std::byte* packed, std::span<const float> w, const Conv2dGeometry& g) {
   const auto p = pixels_of<Unit>(g, backward);
+  const auto out_step = backward ? 1 : p.in, in_step = backward ? p.out : 1;
   auto* to = reinterpret_cast<bfloat16*>(packed);
-  for (std::int64_t o = 0; o < pieces(p.out, width) * width; ++o) {
-    auto* column = to + o / width * p.row * width + o % width * 2;
-    for (std::int64_t i = 0; i < p.row; ++i) {
-      const bool inside = o < p.out && i < p.in;
-      const float value = inside ? w.data()[backward ? i * p.out + o : o * p.in + i] : 0;
-      column[i / 2 * 2 * width + i % 2] = bfloat16(value);
+  for (std::int64_t o = 0; o < p.out; o += width) {
+    for (std::int64_t i = 0; i < p.in; i += p.depth, to += 2 * tiles::tile_elements) {
+      tiles::pack_tiles(
+          to,
+          Matrix<const float>{w.data() + o * out_step + i * in_step, std::min(p.out - o, width),
+                              std::min(p.in - i, p.depth), out_step, in_step},
+          tiles::TileOrder::pairs);
     }
   }
 }
@@ -147,7 +155,7 @@ void run_unit(bfloat16* y, Store store, const Source& s, const bfloat16* weights
     for (auto o = blocks.begin * width; o < last; o += width) {
       unit({y + begin * p.out + o, p.out, store, conv2d_tiles::chunk_mask(p.out, o), bias + o,
             center + o, moments ? sums + o : nullptr, squares + o},
-           from, weights + o * p.row, end - begin);
+           from, weights + o / width * p.packed_block(), end - begin);
     }
     unit.finish();
     for (auto o = blocks.begin * width; moments && o < last; ++o) {
