@@ -579,6 +579,22 @@ TEST_CASE("which version is chosen, and what refuses in words") {
     const ScopedPathLimit limit(Path::simd);
     CHECK(path(wide) == Path::simd);
   }
+#ifdef TINYNET_TILES
+  if (cpu().amx_bf16 && path_limit() == Path::amx) {
+    const auto& tiles = conv2d_forward_amx_pixels<bfloat16>;
+    const auto& weight_tiles = conv2d_backward_weight_amx_pixels<bfloat16>;
+    const auto point = geometry({.n = 16, .h = 7, .w = 7, .ic = 40, .oc = 40, .kh = 1, .kw = 1});
+    const auto full = geometry({.n = 16, .h = 7, .w = 7, .ic = 64, .oc = 64, .kh = 1, .kw = 1});
+    const auto first = geometry({.n = 16, .h = 7, .w = 7, .ic = 3, .oc = 16, .kh = 3, .kw = 3});
+    CHECK((conv2d_forward<bfloat16>(point).run == tiles.run));
+    CHECK((conv2d_forward<bfloat16>(full).run == tiles.run));
+    CHECK((conv2d_forward<bfloat16>(first).run == tiles.run));
+    CHECK((conv2d_backward_weight<bfloat16>(point).run == weight_tiles.run));
+    CHECK(weight_tiles.refuses(full) == std::string("channels that fill the tiles of lanes"));
+    CHECK(tiles.refuses(wide) == std::string("a window of several pixels, or padding"));
+    CHECK((conv2d_forward<bfloat16>(wide).run == conv2d_forward_amx<bfloat16>.run));
+  }
+#endif
   // 65,535 squared residues, most of them empty, would take hours.
   const auto far =
       geometry({.n = 2, .h = 8, .w = 8, .ic = 4, .oc = 6, .kh = 3, .kw = 3, .stride = 65535});

@@ -20,31 +20,17 @@ inline const char* refuses_weight_tiles(const Conv2dGeometry& g) {
 
 inline constexpr std::int64_t sums_of_block = width * width;
 
-/// Pairs up to 32 channels of pixels: `to` [chunk of 32 pixels][16 channels][pair][channel][2], two tiles
-/// for each chunk; pixels that are missing in the last one are zero.
+/// Pairs up to 32 channels of pixels `row` elements apart: two tiles, of 16 channels each, for each 32
+/// pixels; those that are missing at the end are zero. `turn`: to tiles of 16 channels x 32 pixels.
 TINYNET_TARGET_BF16 inline void pair_block(bfloat16* to, const bfloat16* from, std::int64_t row,
                                            std::int64_t channels, std::int64_t pixels, bool turn) {
-  alignas(64) static constexpr std::uint16_t low_channels[32] = {
-      0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
-      8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
-  const auto low = _mm512_load_si512(low_channels);
-  const auto high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
   const auto mask = conv2d_tiles::chunk_mask(channels, 0);
-  for (std::int64_t i = 0; i < pixels; i += tiles::tile_depth, to += 2 * tiles::tile_elements) {
-    const auto here = std::min<std::int64_t>(pixels - i, 32);
-    bfloat16* line = to;
-    std::int64_t p = 0;
-    for (; p + 2 <= here; p += 2, line += 32, from += 2 * row) {
-      const auto a = _mm512_maskz_loadu_epi16(mask, from);
-      const auto b = _mm512_maskz_loadu_epi16(mask, from + row);
-      _mm512_store_si512(line, _mm512_permutex2var_epi16(a, low, b));
-      _mm512_store_si512(line + tiles::tile_elements, _mm512_permutex2var_epi16(a, high, b));
-    }
-    for (; p < 32; p += 2, line += 32, from += row) {
-      const auto a = p < here ? _mm512_maskz_loadu_epi16(mask, from) : _mm512_setzero_si512();
-      const auto b = _mm512_setzero_si512();
-      _mm512_store_si512(line, _mm512_permutex2var_epi16(a, low, b));
-      _mm512_store_si512(line + tiles::tile_elements, _mm512_permutex2var_epi16(a, high, b));
+  const auto zero = _mm512_setzero_si512();
+  for (std::int64_t left = pixels; left > 0; left -= 32, to += 2 * tiles::tile_elements) {
+    for (std::int64_t p = 0; p < 32; p += 2, from += 2 * row) {
+      const auto first = p < left ? _mm512_maskz_loadu_epi16(mask, from) : zero;
+      const auto second = p + 1 < left ? _mm512_maskz_loadu_epi16(mask, from + row) : zero;
+      conv2d_tiles::store_pairs(to + p / 2 * tiles::tile_depth, first, second);
     }
     if (!turn) continue;
     tiles::turn_tile(to);

@@ -80,6 +80,17 @@ TINYNET_TARGET_BF16 void copy_pixels(bfloat16* to, std::int64_t step, const Lane
   }
 }
 
+/// Lays two lines of 32 channels side by side: pairs of 16 channels in a line of each of two tiles.
+TINYNET_BF16_INLINE void store_pairs(bfloat16* line, __m512i first, __m512i second) {
+  alignas(64) static constexpr std::uint16_t low_channels[32] = {
+      0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
+      8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+  const auto low = _mm512_load_si512(low_channels);
+  const auto high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+  _mm512_store_si512(line, _mm512_permutex2var_epi16(first, low, second));
+  _mm512_store_si512(line + tiles::tile_elements, _mm512_permutex2var_epi16(first, high, second));
+}
+
 /// Copies pixels [first, last) of two lanes for products that sum over lanes: the lanes side by side,
 /// 16 channels in each tile. `to` [chunk of 32 channels][pixel][piece][half of the chunk], chunks
 /// `chunk_step` apart.
@@ -87,11 +98,6 @@ template <Scalar T>
 TINYNET_TARGET_BF16 void pair_pixels(bfloat16* to, std::int64_t chunk_step, const LaneRow& even,
                                      const LaneRow& odd, std::int64_t first, std::int64_t last,
                                      std::int64_t count) {
-  alignas(64) static constexpr std::uint16_t low_channels[32] = {
-      0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
-      8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
-  const auto low = _mm512_load_si512(low_channels);
-  const auto high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
   for (std::int64_t x = first; x < last; ++x) {
     const bool has_even = x >= even.begin && x < even.end;
     const bool has_odd = x >= odd.begin && x < odd.end;
@@ -109,8 +115,7 @@ TINYNET_TARGET_BF16 void pair_pixels(bfloat16* to, std::int64_t chunk_step, cons
         __m512i p, q;
         take_piece(p, a);
         take_piece(q, b);
-        _mm512_store_si512(line, _mm512_permutex2var_epi16(p, low, q));
-        _mm512_store_si512(line + tiles::tile_elements, _mm512_permutex2var_epi16(p, high, q));
+        store_pairs(line, p, q);
       }
     }
   }
