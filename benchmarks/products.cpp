@@ -125,6 +125,21 @@ void add_depthwise(const Layer& layer) {
                   std::as_const(o.x).span(), o.g);
     });
   });
+  add(name("backward"), [=](benchmark::State& state) {
+    Operands<T> o(layer);
+    const auto& version = kernels::depthwise_backward<T>(o.g);
+    state.SetLabel(kernels::path_name(version.path));
+    Tensor<T> dx(o.x.shape());
+    Tensor<param_t<T>> dw(o.w.shape());
+    auto work = o.work();
+    work.operations *= 2;
+    work.bytes += static_cast<double>(dx.size()) * sizeof(T);
+    measure(state, work, [&] {
+      version.run(dx.span(), Store::overwrite, dw.span(), Store::overwrite,
+                  std::as_const(o.y).span(), std::as_const(o.x).span(), std::as_const(o.w).span(),
+                  o.g);
+    });
+  });
 }
 
 /// C[m, n] = A[m, k] B[k, n], where A or B may lie transposed.

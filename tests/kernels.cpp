@@ -482,6 +482,14 @@ struct DepthwiseData {
     kernel.run(to, store, dy, x, g);
     return to;
   }
+  std::pair<std::vector<T>, std::vector<P>> backward(const DepthwiseBackward<T>& kernel,
+                                                     Store store) const {
+    const bool add = store == Store::add;
+    std::pair to{add ? dx : std::vector<T>(dx.size(), poison<T>),
+                 add ? dw : std::vector<P>(dw.size(), poison<P>)};
+    kernel.run(to.first, store, to.second, store, dy, x, w, g);
+    return to;
+  }
 };
 
 template <class T>
@@ -524,6 +532,13 @@ void check_depthwise(const Conv2dGeometry& g, bool bias, Store store, Dice& dice
   for (const auto& kernel : depthwise_backward_weight_versions<T>) {
     expect(beyond_bound(data.backward_weight(kernel, store), dw, dw_size, g.n * g.oh * g.ow),
            what(kernel.path, "backward_weight"));
+  }
+  for (const auto& kernel : depthwise_backward_versions<T>) {
+    if (kernel.refuses(g)) continue;
+    const auto both = data.backward(kernel, store);
+    expect(beyond_bound(both.first, dx, dx_size, g.kh * g.kw), what(kernel.path, "backward, dx"));
+    expect(beyond_bound(both.second, dw, dw_size, g.n * g.oh * g.ow),
+           what(kernel.path, "backward, dw"));
   }
 }
 
@@ -609,11 +624,16 @@ TEST_CASE("depthwise: the number of threads does not show in the bits") {
     const auto y = data.forward(forward);
     const auto dx = data.backward_input(input, Store::add);
     const auto dw = data.backward_weight(weight, Store::add);
+    const auto& joined = depthwise_backward<bfloat16>(g);
+    const auto both = data.backward(joined, Store::add);
     for (const int threads : {2, 3, 4, 8}) {
       set_num_threads(threads);
       CHECK(same_bits(data.forward(forward), y));
       CHECK(same_bits(data.backward_input(input, Store::add), dx));
       CHECK(same_bits(data.backward_weight(weight, Store::add), dw));
+      const auto again = data.backward(joined, Store::add);
+      CHECK(same_bits(again.first, both.first));
+      CHECK(same_bits(again.second, both.second));
     }
   }
 }
@@ -627,6 +647,8 @@ TEST_CASE("depthwise: an infinity stays in its channel and window") {
     const auto dw = data.backward_weight(kernel, Store::overwrite);
     for (int64_t i = 0; i < 180; ++i) CHECK(std::isfinite(dw[i]) == (i / 9 != 7));
   }
+  const auto dw = data.backward(depthwise_backward<float>(g), Store::overwrite).second;
+  for (int64_t i = 0; i < 180; ++i) CHECK(std::isfinite(dw[i]) == (i / 9 != 7));
   for (const auto& kernel : depthwise_forward_versions<float>) {
     const auto y = data.forward(kernel);
     for (int64_t i = 0; i < 500; ++i) {
@@ -649,4 +671,8 @@ TEST_CASE("depthwise: what is chosen") {
   CHECK(depthwise_forward<float>(g).path == Path::simd);
   CHECK(depthwise_backward_input<bfloat16>(g).path == Path::simd);
   CHECK(depthwise_backward_weight<double>(g).path == Path::simd);
+  CHECK((depthwise_backward<float>(g).run == depthwise_backward_simd<float>));
+  const auto strided = depthwise_geometry(1, 5, 5, 20, 3, 3, 2, 1, 1);
+  CHECK(depthwise_backward_versions<float>.front().refuses(strided) ==
+        std::string("at a stride the gradients read different pixels"));
 }

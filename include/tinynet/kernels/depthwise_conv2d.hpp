@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include <tinynet/kernels/depthwise_conv2d/backward.hpp>
 #include <tinynet/kernels/depthwise_conv2d/contract.hpp>
 #include <tinynet/kernels/depthwise_conv2d/reference.hpp>
 #include <tinynet/kernels/depthwise_conv2d/simd.hpp>
@@ -28,6 +29,18 @@ inline constexpr std::array depthwise_backward_weight_versions = {
                                depthwise_backward_weight_reference<T>},
 };
 
+/// Of both gradients.
+template <Scalar T>
+inline constexpr std::array depthwise_backward_versions = {
+    DepthwiseBackward<T>{Path::simd, refuses_depthwise_backward_simd, depthwise_backward_simd<T>},
+    DepthwiseBackward<T>{Path::simd, accepts_all,
+                         depthwise_backward_apart<T, depthwise_backward_input_simd<T>,
+                                                  depthwise_backward_weight_simd<T>>},
+    DepthwiseBackward<T>{Path::reference, accepts_all,
+                         depthwise_backward_apart<T, depthwise_backward_input_reference<T>,
+                                                  depthwise_backward_weight_reference<T>>},
+};
+
 /// The version to run for a geometry: `depthwise_forward<T>(g).run(y, x, w, bias, g)`.
 template <Scalar T>
 const DepthwiseForward<T>& depthwise_forward(const Conv2dGeometry& g) {
@@ -42,6 +55,11 @@ const DepthwiseBackwardInput<T>& depthwise_backward_input(const Conv2dGeometry& 
 template <Scalar T>
 const DepthwiseBackwardWeight<T>& depthwise_backward_weight(const Conv2dGeometry& g) {
   return choose("depthwise_backward_weight", depthwise_backward_weight_versions<T>, g);
+}
+
+template <Scalar T>
+const DepthwiseBackward<T>& depthwise_backward(const Conv2dGeometry& g) {
+  return choose("depthwise_backward", depthwise_backward_versions<T>, g);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

@@ -31,11 +31,15 @@ Variable<T> depthwise_conv2d(const Variable<T>& x,            // [n, h, w, c]
   return record(
       ctx, op, y, inputs(x, w, bias),
       [g, x = if_wanted(w, x.value()), w = w.value()](const auto& dy, auto dx, auto dw, auto db) {
-        if (dx) {
+        if (dx && dw) {
+          const auto to = dx.open();
+          const auto weight = dw.open();
+          kernels::depthwise_backward<T>(g).run(to.span, to.store, weight.span, weight.store,
+                                                dy.span(), x.span(), w.span(), g);
+        } else if (dx) {
           const auto to = dx.open();
           kernels::depthwise_backward_input<T>(g).run(to.span, to.store, dy.span(), w.span(), g);
-        }
-        if (dw) {
+        } else if (dw) {
           const auto to = dw.open();
           kernels::depthwise_backward_weight<T>(g).run(to.span, to.store, dy.span(), x.span(), g);
         }

@@ -38,4 +38,14 @@ struct DepthwiseBackwardWeight {
               const Conv2dGeometry&);
 };
 
+/// Both gradients.
+template <Scalar T>
+struct DepthwiseBackward {
+  Path path;
+  const char* (*refuses)(const Conv2dGeometry&);
+  void (*run)(std::span<T> dx, Store dx_store, std::span<param_t<T>> dw, Store dw_store,
+              std::span<const T> dy, std::span<const T> x, std::span<const param_t<T>> w,
+              const Conv2dGeometry&);
+};
+
 }  // namespace tinynet::inline TINYNET_ABI::kernels

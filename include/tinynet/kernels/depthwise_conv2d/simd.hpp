@@ -43,6 +43,9 @@ inline bool adjacent_three(const Conv2dGeometry& g) {
 /// Rows of results that share their loads, and that follow the copy of what they read while it is in L1.
 inline constexpr std::int64_t together = 4;
 
+/// Partial sums of a weight gradient.
+inline constexpr std::int64_t gradient_parts = 8;
+
 /// A cycle and a half an element: a copy into the band, and the taps from registers.
 inline Cost cost(const Conv2dGeometry& g) {
   return Cost::of_elements(g.n * g.ic * (g.h * g.w + g.oh * g.ow));
@@ -170,7 +173,7 @@ void depthwise_backward_input_simd(std::span<T> dx, Store store, std::span<const
   });
 }
 
-/// Images are dealt out to at most eight parts, whose sums are added in their order.
+/// Images are dealt out to at most `gradient_parts`, whose sums are added in their order.
 template <Scalar T>
 void depthwise_backward_weight_simd(std::span<param_t<T>> dw, Store store, std::span<const T> dy,
                                     std::span<const T> x, const Conv2dGeometry& g) {
@@ -181,7 +184,7 @@ void depthwise_backward_weight_simd(std::span<param_t<T>> dw, Store store, std::
   const auto rows = unit_rows(images, g.oh, input_band(g, 1).row_size() * g.stride);
   const auto full = input_band(g, rows);
   const auto blocks = (g.oh + rows - 1) / rows;
-  const auto parts = std::min<std::int64_t>(8, g.n * blocks);
+  const auto parts = std::min(gradient_parts, g.n * blocks);
   Scratch scratch;
   const auto partial = scratch.take<X>(std::max<std::int64_t>(parts, 1) * size);
   parallel_for(parts, cost(g), [&](std::int64_t part) {
