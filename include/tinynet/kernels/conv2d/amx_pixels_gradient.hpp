@@ -50,9 +50,7 @@ void sum_tiles_of(float* sums, const bfloat16* dy, const Source& x, const Pixels
   const tiles::TileSection section;
   for (auto begin = unit.begin; begin < unit.end; begin += block) {
     const auto end = std::min(begin + block, unit.end), count = end - begin;
-    const auto* from = p.adjacent(x);
-    if (from) from += begin * p.row;
-    else lay_out(copy, x, p, {begin, end}), from = copy;
+    const auto* from = rows_of(copy, x, p, {begin, end});
     const auto pack = [&](bfloat16* to, const bfloat16* image, std::int64_t channels,
                           std::int64_t row, bool turn) {
       for (std::int64_t c = 0; c < channels; c += width) {
@@ -78,8 +76,7 @@ void backward_weight_tiles(std::span<float> dw, Store store, std::span<const bfl
   constexpr std::int64_t partials = 8, step = 64;
   Scratch scratch;
   const auto p = pixels_of<Tiles>(g, false);
-  auto source = conv2d_tiles::mapped_source(x, map, g, scratch);
-  source.count = p.in;
+  const auto source = conv2d_tiles::mapped_source(x, map, g, scratch);
   const auto grain = pieces(std::max<std::int64_t>(p.count(), 1), partials * step) * step;
   const auto count = pieces(p.count(), grain);
   const auto inputs = pieces(p.in, width), size = inputs * pieces(p.out, width) * sums_of_block;

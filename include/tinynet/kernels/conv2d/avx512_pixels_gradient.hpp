@@ -13,8 +13,7 @@ inline constexpr std::int64_t block = 64;  // pixels
 
 inline const char* refuses_weight(const Conv2dGeometry& g) {
   if (!cpu().fast_bf16_dots) return cpu().bf16_dots_refusal.c_str();
-  if (g.kh * g.kw != 1 || g.padding != 0) return "a window of several pixels, or padding";
-  if (g.groups != 1) return "several groups";
+  if (const char* refusal = refuses_shape(g, false)) return refusal;
   if (g.ic * g.oc > 1 << 16) return "sums that leave L2, where tiles are as fast";
   return nullptr;
 }
@@ -74,9 +73,7 @@ void sum_unit(float* sums, const bfloat16* dy, const Source& x, const Pixels& p,
   std::fill_n(dy_pairs, block / 2 * dy_step, bfloat16());  // beyond the channels
   for (auto begin = unit.begin; begin < unit.end; begin += block) {
     const auto end = std::min(begin + block, unit.end), pairs = pieces(end - begin, 2);
-    const auto* from = p.adjacent(x);
-    if (from) from += begin * p.in;
-    else lay_out(copy, x, p, {begin, end}), from = copy;
+    const auto* from = rows_of(copy, x, p, {begin, end});
     for (std::int64_t i = 0; i < pairs; ++i) {
       const auto pixel = begin + 2 * i;
       const bool two = pixel + 1 < end;

@@ -112,6 +112,14 @@ void lay_out(bfloat16* to, const Source& s, const Pixels& p, Range range) {
   }
 }
 
+/// Where the pixels that outputs `range` read follow each other: in the image, or laid out in `copy`.
+template <class = void>
+const bfloat16* rows_of(bfloat16* copy, const Source& s, const Pixels& p, Range range) {
+  if (const auto* image = p.adjacent(s)) return image + range.begin * p.row;
+  lay_out(copy, s, p, range);
+  return copy;
+}
+
 /// What becomes of the outputs of one block of channels.
 struct Output {
   bfloat16* to;       // of the first pixel
@@ -193,8 +201,7 @@ void forward(std::span<bfloat16> y, std::span<const bfloat16> x, const std::byte
              const Conv2dFusion<bfloat16>& fusion, const Conv2dGeometry& g) {
   Scratch scratch;
   const auto p = pixels_of<Unit>(g, false);
-  auto source = conv2d_tiles::mapped_source(x, fusion.map, g, scratch);
-  source.count = p.in;
+  const auto source = conv2d_tiles::mapped_source(x, fusion.map, g, scratch);
   run<Unit>(y.data(), Store::overwrite, source, packed, fusion, p);
 }
 

@@ -155,6 +155,7 @@ Source input_source(const T* x, const Conv2dGeometry& g) {
   if (!folds(g)) return image_source(x, g.h, g.w, g.ic);
   auto source = image_source(x, g.oh, g.ow, 0);
   source.window = &g;
+  source.count = g.kh * g.kw * g.ic;
   return source;
 }
 
