@@ -42,10 +42,7 @@ TINYNET_TARGET_AMX void sum_tiles(float* sums, const bfloat16* x, const bfloat16
 /// Bias, rounding and moments of some pixels, whose sums are sums[pixels][32].
 TINYNET_TARGET_BF16 inline void write_pixels(const Output& out, float* sums, std::int64_t pixels) {
   for (std::int64_t i = 0; out.store == Store::add && i < pixels; ++i) {
-    auto low = _mm512_load_ps(sums + i * width), high = _mm512_load_ps(sums + i * width + 16);
-    conv2d_tiles::add_stored(low, high, out.to + i * out.step, out.mask);
-    _mm512_store_ps(sums + i * width, low);
-    _mm512_store_ps(sums + i * width + 16, high);
+    conv2d_tiles::add_stored(sums + i * width, out.to + i * out.step, out.mask);
   }
   const auto zero = _mm512_setzero_ps();
   conv2d_tiles::Rest<float> bias, center, first{zero, zero}, second{zero, zero};

@@ -78,6 +78,15 @@ TINYNET_BF16_INLINE void add_stored(__m512& low, __m512& high, const T* from, st
   }
 }
 
+/// The same to sums in memory.
+template <Scalar T>
+TINYNET_BF16_INLINE void add_stored(float* sums, const T* from, std::uint32_t mask) {
+  auto low = _mm512_load_ps(sums), high = _mm512_load_ps(sums + 16);
+  add_stored(low, high, from, mask);
+  _mm512_store_ps(sums, low);
+  _mm512_store_ps(sums + 16, high);
+}
+
 /// Writes 32 sums as T, those in `mask`.
 template <Scalar T>
 TINYNET_BF16_INLINE void store_sums(T* to, __m512& low, __m512& high, std::uint32_t mask) {

@@ -88,12 +88,8 @@ TINYNET_TARGET_BF16 void write_quad(const Destination& to, float* sums, const La
     const auto end = std::min(width, outputs[i].cols - col);
     for (std::int64_t x = 0; to.store == Store::add && x < end; ++x) {
       for (std::int64_t c = 0; c < to.count; c += 32) {
-        float* at = sums + x * quad_sums + i * quad_width + c;
-        auto low = _mm512_load_ps(at), high = _mm512_load_ps(at + 16);
-        add_stored(low, high, pixel + outputs[i].origin + x * to.channels + c,
-                   chunk_mask(to.count, c));
-        _mm512_store_ps(at, low);
-        _mm512_store_ps(at + 16, high);
+        add_stored(sums + x * quad_sums + i * quad_width + c,
+                   pixel + outputs[i].origin + x * to.channels + c, chunk_mask(to.count, c));
       }
     }
     for (std::int64_t x = 0; x < end; ++x) {
