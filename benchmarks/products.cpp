@@ -3,6 +3,7 @@
 #include <tinynet/kernels/conv2d.hpp>
 #include <tinynet/kernels/depthwise_conv2d.hpp>
 #include <tinynet/kernels/gemm.hpp>
+#include <tinynet/kernels/norm_act.hpp>
 #include <tinynet/ops/activation.hpp>
 
 #include "benchmark.hpp"
@@ -65,7 +66,7 @@ void add_conv2d(const Layer& layer) {
     const auto weights = packed(version, o.w, o.g);
     const auto scale = Tensor<param_t<T>>::uniform({o.g.ic}, {4}, -1, 1);
     const auto shift = Tensor<param_t<T>>::uniform({o.g.ic}, {5}, -1, 1);
-    const kernels::ScaleShift<T, ops::Relu> normalize{scale.data(), shift.data(), o.g.ic};
+    const kernels::NormActMap<T> normalize(ops::Relu{}, scale.data(), shift.data(), o.g.ic);
     std::vector<double> sums(static_cast<std::size_t>(2 * o.g.oc));
     state.SetLabel(kernels::path_name(version.path));
     measure(state, o.work(), [&] {
@@ -104,7 +105,7 @@ void add_depthwise(const Layer& layer) {
     const auto& version = kernels::depthwise_forward<T>(o.g);
     state.SetLabel(kernels::path_name(version.path));
     measure(state, o.work(), [&] {
-      version.run(o.y.span(), std::as_const(o.x).span(), std::as_const(o.w).span(), {}, o.g);
+      version.run(o.y.span(), std::as_const(o.x).span(), std::as_const(o.w).span(), {}, {}, o.g);
     });
   });
   add(name("backward_input"), [=](benchmark::State& state) {
@@ -122,7 +123,7 @@ void add_depthwise(const Layer& layer) {
     state.SetLabel(kernels::path_name(version.path));
     measure(state, o.work(), [&] {
       version.run(o.w.span(), Store::overwrite, std::as_const(o.y).span(),
-                  std::as_const(o.x).span(), o.g);
+                  std::as_const(o.x).span(), {}, o.g);
     });
   });
   add(name("backward"), [=](benchmark::State& state) {
@@ -136,8 +137,8 @@ void add_depthwise(const Layer& layer) {
     work.bytes += static_cast<double>(dx.size()) * sizeof(T);
     measure(state, work, [&] {
       version.run(dx.span(), Store::overwrite, dw.span(), Store::overwrite,
-                  std::as_const(o.y).span(), std::as_const(o.x).span(), std::as_const(o.w).span(),
-                  o.g);
+                  std::as_const(o.y).span(), std::as_const(o.x).span(), {},
+                  std::as_const(o.w).span(), o.g);
     });
   });
 }

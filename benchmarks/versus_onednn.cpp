@@ -68,14 +68,14 @@ onednn::Convolution ours(const Layer& layer) {
   const Tensor<P> dw(w.shape());
   const auto all = [](auto tensor) { return std::span(tensor.data(), tensor.span().size()); };
   if (layer.oc == 0) {
-    return {[=] { kernels::depthwise_forward<T>(g).run(all(y), x.span(), w.span(), {}, g); },
+    return {[=] { kernels::depthwise_forward<T>(g).run(all(y), x.span(), w.span(), {}, {}, g); },
             [=] {
               kernels::depthwise_backward_input<T>(g).run(all(dx), Store::overwrite, dy.span(),
                                                           w.span(), g);
             },
             [=] {
               kernels::depthwise_backward_weight<T>(g).run(all(dw), Store::overwrite, dy.span(),
-                                                           x.span(), g);
+                                                           x.span(), {}, g);
             }};
   }
   const auto& forward = kernels::conv2d_forward<T>(g);

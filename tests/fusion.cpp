@@ -216,6 +216,63 @@ TEST_CASE("joined and one by one agree: depthwise blocks") { check_modes<Depthwi
 TEST_CASE("joined and one by one agree: pools between") { check_modes<Pooled>(); }
 TEST_CASE("joined and one by one agree: gates behind pools") { check_modes<Seair>(); }
 
+namespace {
+
+/// Two convolutions with a normalisation between them, which is stored or deferred to the second: its
+/// output, what becomes of x and the parameters backwards, and the bytes in use in between.
+template <class T, class Second>
+std::pair<std::vector<double>, std::size_t> two_convolutions(bool deferred, Second second) {
+  nn::Conv2d<T> first({.in = 3, .out = 20, .padding = 1, .bias = false});
+  nn::BatchNorm2d<T> bn({.channels = 20});
+  nn::initialize(first, 1);
+  nn::initialize(bn, 2);
+  nn::initialize(second, 3);
+  Tape tape;
+  auto ctx = Context::training(tape);
+  const auto x = Variable<T>::leaf(Tensor<T>::normal({4, 9, 8, 3}, random::Key{4}), tape);
+  Variable<T> y;
+  const auto before = memory_statistics().bytes_in_use;
+  if (deferred) {
+    y = second(nn::conv_norm_act_deferred<T>(first, bn, x, ops::Silu{}, ctx), ctx);
+  } else {
+    y = second(nn::conv_norm_act<T>(first, bn, x, {}, ops::Silu{}, ctx), ctx);
+  }
+  const auto bytes = memory_statistics().bytes_in_use - before;
+  std::vector<double> values;
+  append(values, y.value());
+  ops::mean(ops::multiply(y, y, ctx), ctx).backward();
+  append(values, x.gradient());
+  for (const nn::Members& members : {nn::Members(first), nn::Members(bn), nn::Members(second)}) {
+    members.for_parameters([&](const auto&, auto& each) { append(values, each.gradient()); });
+    members.for_buffers([&](const auto&, auto& each) { append(values, each); });
+  }
+  return {values, bytes};
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("a normalisation may be deferred to the convolution behind it", T, float,
+                   bfloat16) {
+  const auto image = sizeof(T) * 4 * 9 * 8 * 20;
+  SUBCASE("any") {
+    const nn::Conv2dOptions options{.in = 20, .out = 24, .stride = 2, .padding = 1};
+    const auto stored = two_convolutions<T>(false, nn::Conv2d<T>(options));
+    const auto deferred = two_convolutions<T>(true, nn::Conv2d<T>(options));
+    CHECK(deferred.first == stored.first);
+    CHECK(deferred.second + image <= stored.second + 1024);
+  }
+  SUBCASE("depthwise, which does not round what it reads") {
+    for (const int stride : {1, 2}) {
+      const nn::DepthwiseConv2dOptions options{.channels = 20, .stride = stride};
+      const auto stored = two_convolutions<T>(false, nn::DepthwiseConv2d<T>(options));
+      const auto deferred = two_convolutions<T>(true, nn::DepthwiseConv2d<T>(options));
+      if (sizeof(T) == 4) CHECK(deferred.first == stored.first);
+      CHECK(distance(deferred.first, stored.first) < 0.01);
+      CHECK(deferred.second + image <= stored.second + 1024);
+    }
+  }
+}
+
 TEST_CASE("a normalised image is gated once") {
   Tape tape;
   auto ctx = Context::training(tape);
@@ -299,7 +356,7 @@ TEST_CASE("the summary shows what is joined") {
         "conv1 conv2d\n"
         "bn1 batch_norm+relu\n"
         "layer1.0.conv1 conv2d\n"
-        "layer1.0.bn1 batch_norm+relu\n"
+        "layer1.0.bn1 batch_norm+relu deferred\n"
         "layer1.0.conv2 conv2d\n"
         "layer1.0.bn2 batch_norm+pool\n"
         "layer1.0.se.0.squeeze linear\n"
@@ -308,7 +365,7 @@ TEST_CASE("the summary shows what is joined") {
         "layer1.0.se.0 sigmoid\n"
         "layer1.0 batch_norm+gate+add+relu\n"
         "layer2.0.conv1 conv2d\n"
-        "layer2.0.bn1 batch_norm+relu\n"
+        "layer2.0.bn1 batch_norm+relu deferred\n"
         "layer2.0.downsample.0 conv2d\n"
         "layer2.0.downsample.1 batch_norm\n"
         "layer2.0.conv2 conv2d\n"

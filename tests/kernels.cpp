@@ -10,6 +10,9 @@
 
 #include <tinynet/kernels/depthwise_conv2d.hpp>
 #include <tinynet/kernels/gemm.hpp>
+#include <tinynet/kernels/norm_act.hpp>
+
+#include "bump.hpp"
 
 using namespace tinynet;
 using namespace tinynet::kernels;
@@ -448,28 +451,36 @@ struct DepthwiseData {
   Conv2dGeometry g;
   std::vector<T> x, dy, dx;
   std::vector<P> w, bias, dw;
+  NormActMap<T> map;
 
-  DepthwiseData(const Conv2dGeometry& geometry, bool with_bias, Dice& dice) : g(geometry) {
+  DepthwiseData(const Conv2dGeometry& geometry, bool with_bias, Dice& dice, bool mapped = false)
+      : g(geometry) {
     x = random_values<T>(dice, g.n * g.h * g.w * g.ic);
     dy = random_values<T>(dice, g.n * g.oh * g.ow * g.oc);
     dx = random_values<T>(dice, x.size());
     w = random_values<P>(dice, g.oc * g.kh * g.kw);
     dw = random_values<P>(dice, w.size());
     if (with_bias) bias = random_values<P>(dice, g.oc);
+    if (mapped) {
+      const auto scale = random_values<P>(dice, g.ic), shift = random_values<P>(dice, g.ic);
+      map = {Bump{}, scale.data(), shift.data(), g.ic};
+    }
   }
   /// The same problem in double, or the one whose results are the sums of magnitudes.
   DepthwiseData<double> in_double(bool magnitudes) const {
     Dice none{0};
     DepthwiseData<double> d({.n = 0}, false, none);
     d.g = g;
-    d.x = widened(x, magnitudes), d.dy = widened(dy, magnitudes), d.dx = widened(dx, magnitudes);
+    std::vector<accumulate_t<T>> wide(x.begin(), x.end());
+    if (map) map.map().widened(wide.data(), x.data(), g.n * g.h * g.w);
+    d.x = widened(wide, magnitudes), d.dy = widened(dy, magnitudes), d.dx = widened(dx, magnitudes);
     d.w = widened(w, magnitudes), d.dw = widened(dw, magnitudes);
     d.bias = widened(bias, magnitudes);
     return d;
   }
   std::vector<T> forward(const DepthwiseForward<T>& kernel) const {
     std::vector<T> y(dy.size(), poison<T>);
-    kernel.run(y, x, w, bias, g);
+    kernel.run(y, x, w, bias, map.map(), g);
     return y;
   }
   std::vector<T> backward_input(const DepthwiseBackwardInput<T>& kernel, Store store) const {
@@ -479,7 +490,7 @@ struct DepthwiseData {
   }
   std::vector<P> backward_weight(const DepthwiseBackwardWeight<T>& kernel, Store store) const {
     auto to = store == Store::add ? dw : std::vector<P>(dw.size(), poison<P>);
-    kernel.run(to, store, dy, x, g);
+    kernel.run(to, store, dy, x, map.map(), g);
     return to;
   }
   std::pair<std::vector<T>, std::vector<P>> backward(const DepthwiseBackward<T>& kernel,
@@ -487,7 +498,7 @@ struct DepthwiseData {
     const bool add = store == Store::add;
     std::pair to{add ? dx : std::vector<T>(dx.size(), poison<T>),
                  add ? dw : std::vector<P>(dw.size(), poison<P>)};
-    kernel.run(to.first, store, to.second, store, dy, x, w, g);
+    kernel.run(to.first, store, to.second, store, dy, x, map.map(), w, g);
     return to;
   }
 };
@@ -507,14 +518,15 @@ std::string beyond_bound(const std::vector<T>& got, const std::vector<double>& e
 
 template <class T>
 void check_depthwise(const Conv2dGeometry& g, bool bias, Store store, Dice& dice) {
-  const DepthwiseData<T> data(g, bias, dice);
+  const bool mapped = dice.below(3) == 0;
+  const DepthwiseData<T> data(g, bias, dice, mapped);
   const auto exact = data.in_double(false), magnitude = data.in_double(true);
   const auto& forward = depthwise_forward_versions<double>.back();
   const auto& input = depthwise_backward_input_versions<double>.back();
   const auto& weight = depthwise_backward_weight_versions<double>.back();
   const auto what = [&](Path path, const char* pass) {
     return std::string(path_name(path)) + " " + type_name<T>() + " " + pass + describe(g) +
-           (bias ? ", bias" : "") + (store == Store::add ? ", add" : "");
+           (bias ? ", bias" : "") + (mapped ? ", map" : "") + (store == Store::add ? ", add" : "");
   };
   const auto y = exact.forward(forward), y_size = magnitude.forward(forward);
   for (const auto& kernel : depthwise_forward_versions<T>) {

@@ -13,6 +13,9 @@
 #include <tinynet/core/random.hpp>
 #include <tinynet/float_tiles.hpp>
 #include <tinynet/kernels/conv2d.hpp>
+#include <tinynet/kernels/norm_act.hpp>
+
+#include "bump.hpp"
 
 namespace {
 
@@ -658,11 +661,6 @@ TEST_CASE("groups do not see each other's channels") {
 
 namespace {
 
-/// Squares what is positive: not linear, and not zero for the shift, as padding must be.
-struct Bump {
-  auto f(auto x) const { return simd::max(x, decltype(x)(0)) * x; }
-};
-
 /// Every version with a map, a bias and moments gives the bits it gives without, for a mapped copy.
 template <class T>
 void check_fusion(const Truth& truth) {
@@ -672,7 +670,7 @@ void check_fusion(const Truth& truth) {
   const auto shift = as<P>(values(static_cast<std::size_t>(g.ic), {22}));
   const auto center = as<P>(values(static_cast<std::size_t>(g.oc), {23}));
   const auto bias = as<P>(truth.b);
-  const ScaleShift<T, Bump> normalize{scale.data(), shift.data(), g.ic};
+  const NormActMap<T> normalize(Bump{}, scale.data(), shift.data(), g.ic);
   const auto x = as<T>(truth.x), dy = as<T>(truth.dy);
   auto copy = x;
   normalize.map()(copy.data(), x.data(), std::ssize(x) / g.ic);

@@ -34,6 +34,8 @@ struct Op {
   const char* name;
   std::int64_t macs = 0;                              // multiply-accumulates of this call
   std::int64_t kernel = 1, stride = 1, dilation = 1;  // window in pixels, for receptive fields
+  bool stored =
+      true;  // false where the output is an operand under another view: nothing is written
 };
 
 /// One op, seen while a forward pass runs. Pointers are valid during the call alone.

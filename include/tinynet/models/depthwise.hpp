@@ -50,7 +50,7 @@ struct DepthwiseBlock {
   }
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
-    const auto y = nn::conv_norm_act<T>(conv1, bn1, x, {}, ops::Relu{}, ctx);
+    const auto y = nn::conv_norm_act_deferred<T>(conv1, bn1, x, ops::Relu{}, ctx);
     const auto past = nn::run_named("downsample", downsample, x, ctx);
     return nn::conv_norm_act<T>(conv2, bn2, y, past, ops::Relu{}, ctx);
   }

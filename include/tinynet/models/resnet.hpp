@@ -66,7 +66,7 @@ struct BasicBlock {
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
     const ops::Relu relu;
     const bool drops = options.drop_path > 0 && ctx.is_training();
-    const auto y = nn::conv_norm_act<T>(conv1, bn1, x, {}, relu, ctx);
+    const auto y = nn::conv_norm_act_deferred<T>(conv1, bn1, x, relu, ctx);
     const auto past = nn::run_named("downsample", downsample, x, ctx);
     if (se.empty() && !drops) return nn::conv_norm_act<T>(conv2, bn2, y, past, relu, ctx);
     const auto gate = [&](const Variable<P>& means, Context& inner) { return gates(means, inner); };

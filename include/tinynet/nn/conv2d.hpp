@@ -53,16 +53,24 @@ struct Conv2d {
 
   /// `moments`, where given: see ops::conv2d.
   Variable<T> operator()(const Variable<T>& x, Context& ctx, Tensor<double>* moments = nullptr) {
-    const ops::Window window{.stride = options.stride,
-                             .padding = options.padding,
-                             .dilation = options.dilation,
-                             .groups = options.groups};
-    return ops::conv2d<T>(x, weight, bias, window, ctx, moments);
+    return ops::conv2d<T>(x, weight, bias, window(), ctx, moments);
+  }
+  Variable<T> operator()(const ops::Deferred<T>& x, Context& ctx,
+                         Tensor<double>* moments = nullptr) {
+    return ops::conv2d<T>(x.x, weight, bias, window(), ctx, moments, x.map);
   }
   ChannelWeights<param_t<T>> channel_weights() { return {&weight, &bias}; }
   void members(Members& m) {
     m("weight", weight);
     m("bias", bias);
+  }
+
+ private:
+  ops::Window window() const {
+    return {.stride = options.stride,
+            .padding = options.padding,
+            .dilation = options.dilation,
+            .groups = options.groups};
   }
 };
 

@@ -4,6 +4,7 @@
 #include <tinynet/nn/conv2d.hpp>
 #include <tinynet/ops/activation.hpp>
 #include <tinynet/ops/arithmetic.hpp>
+#include <tinynet/ops/batch_norm_deferred.hpp>
 #include <tinynet/ops/batch_norm_gate.hpp>
 #include <tinynet/ops/cast.hpp>
 #include <tinynet/ops/pool2d.hpp>
@@ -44,12 +45,11 @@ Variable<T> norm_act(BatchNorm2d<T>& bn, std::type_identity_t<Variable<T>> x,
 
 /// activation(bn(conv(x)) + residual), for models that hold the layers under names of their own. The
 /// convolution forms the sums for the statistics on the way. `conv` is any layer that can (Conv2d,
-/// DepthwiseSeparableConv2d), `residual` may be empty.
+/// DepthwiseSeparableConv2d), `x` an image or a deferred one, `residual` may be empty.
 ///
 ///     y = nn::conv_norm_act<T>(conv1, bn1, x, {}, ops::Relu{}, ctx);
-template <Scalar T, class Conv, class Formula>
-Variable<T> conv_norm_act(Conv& conv, BatchNorm2d<T>& bn,
-                          const std::type_identity_t<Variable<T>>& x,
+template <Scalar T, class Conv, class Image, class Formula>
+Variable<T> conv_norm_act(Conv& conv, BatchNorm2d<T>& bn, const Image& x,
                           const std::type_identity_t<Variable<T>>& residual, Formula activation,
                           Context& ctx) {
   Tensor<double> moments;
@@ -58,12 +58,26 @@ Variable<T> conv_norm_act(Conv& conv, BatchNorm2d<T>& bn,
   return norm_act<T>(bn, std::move(y), moments, residual, activation, ctx);
 }
 
+/// activation(bn(conv(x))) for the one convolution that reads it, which normalises while it reads: nothing
+/// is stored behind `conv`.
+///
+///     const auto y = nn::conv_norm_act_deferred<T>(conv1, bn1, x, ops::Relu{}, ctx);
+///     return nn::conv_norm_act<T>(conv2, bn2, y, x, ops::Relu{}, ctx);
+template <Scalar T, class Conv, class Formula>
+ops::Deferred<T> conv_norm_act_deferred(Conv& conv, BatchNorm2d<T>& bn,
+                                        const std::type_identity_t<Variable<T>>& x,
+                                        Formula activation, Context& ctx) {
+  if (!ctx.fuse || !bn.joins()) return {conv_norm_act<T>(conv, bn, x, {}, activation, ctx)};
+  Tensor<double> moments;
+  const auto y = conv(x, ctx, ctx.is_training() ? &moments : nullptr);
+  return ops::batch_norm_act_deferred<T>(y, moments, bn.weights(), activation, ctx);
+}
+
 /// activation(gate * bn(conv(x)) + residual) with gates [n, c] from the channel means of bn(conv(x)):
 /// `gate(means, ctx)`, called once. Squeeze-and-excite, and whatever drops samples or channels. With
 /// Context::fuse off, the ops one by one.
-template <Scalar T, class Conv, class Gate, class Formula>
-Variable<T> conv_norm_gate_act(Conv& conv, BatchNorm2d<T>& bn, const Gate& gate,
-                               const std::type_identity_t<Variable<T>>& x,
+template <Scalar T, class Conv, class Gate, class Image, class Formula>
+Variable<T> conv_norm_gate_act(Conv& conv, BatchNorm2d<T>& bn, const Gate& gate, const Image& x,
                                const std::type_identity_t<Variable<T>>& residual,
                                Formula activation, Context& ctx) {
   if (!ctx.fuse || !bn.joins()) {

@@ -33,14 +33,20 @@ struct DepthwiseConv2d {
   }
 
   Variable<T> operator()(const Variable<T>& x, Context& ctx) {
-    const ops::Window window{
-        .stride = options.stride, .padding = options.padding, .dilation = options.dilation};
-    return ops::depthwise_conv2d<T>(x, weight, bias, window, ctx);
+    return ops::depthwise_conv2d<T>(x, weight, bias, window(), ctx);
+  }
+  Variable<T> operator()(const ops::Deferred<T>& x, Context& ctx) {
+    return ops::depthwise_conv2d<T>(x.x, weight, bias, window(), ctx, x.map);
   }
   ChannelWeights<param_t<T>> channel_weights() { return {&weight, &bias}; }
   void members(Members& m) {
     m("weight", weight);
     m("bias", bias);
+  }
+
+ private:
+  ops::Window window() const {
+    return {.stride = options.stride, .padding = options.padding, .dilation = options.dilation};
   }
 };
 
@@ -72,6 +78,10 @@ struct DepthwiseSeparableConv2d {
 
   /// `moments`, where given: see ops::conv2d.
   Variable<T> operator()(const Variable<T>& x, Context& ctx, Tensor<double>* moments = nullptr) {
+    return pointwise(depthwise(x, ctx), ctx, moments);
+  }
+  Variable<T> operator()(const ops::Deferred<T>& x, Context& ctx,
+                         Tensor<double>* moments = nullptr) {
     return pointwise(depthwise(x, ctx), ctx, moments);
   }
   void members(Members& m) {

@@ -162,6 +162,20 @@ void normalization_backward(const Normalization<T>& norm, Tensor<T>& ds,
                              f, g);
 }
 
+/// The gradients of activation(batch_norm(x)).
+template <Scalar T>
+void norm_act_backward(const Normalization<T>& norm, Tensor<T>& dy, const FusedActivation<T>& f,
+                       const Gradient<T>& dx, const Gradient<param_t<T>>& dgamma,
+                       const Gradient<param_t<T>>& dbeta) {
+  const kernels::NormActGeometry g{1, norm.rows(), norm.channels()};
+  ImageCoefficients<param_t<T>> from{.sums = Tensor<double>({2, g.c})};
+  kernels::norm_act_sums<T>(from.sums.span(),
+                            {nullptr, dy.data(), norm.x.data(), nullptr, norm.scale.data(),
+                             norm.shift.data(), norm.statistics.mean.data()},
+                            f, g);
+  normalization_backward<T>(norm, dy, from, f, dx, dgamma, dbeta);
+}
+
 /// What the derivative of an activation behind a sum reads.
 template <Scalar T>
 Tensor<T> kept_for(const FusedActivation<T>& f, const Tensor<T>& y, const Tensor<T>& residual) {
@@ -201,18 +215,21 @@ Variable<T> batch_norm_act(Variable<T> x,                                      /
   return record(
       ctx, {activation.name(false, add)}, y, inputs(x, bn.gamma, bn.beta, residual),
       [norm, activation, kept, add, g](auto& dy, auto dx, auto dgamma, auto dbeta, auto dresidual) {
+        if (!add) {
+          detail::norm_act_backward<T>(norm, dy, activation, dx, dgamma, dbeta);
+          return;
+        }
         detail::ImageCoefficients<param_t<T>> from{.sums = Tensor<double>({2, g.c})};
         Tensor<T> arrived;  // dy where its place is taken and others read it too
-        if (add && !dy.unique()) arrived = std::exchange(dy, Tensor<T>(dy.shape()));
-        T* ds = add ? dy.data() : nullptr;  // stored only for those who read it
-        kernels::norm_act_sums<T>(from.sums.span(),
-                                  {ds, arrived.empty() ? dy.data() : arrived.data(), norm.x.data(),
-                                   kept.empty() ? nullptr : kept.data(), norm.scale.data(),
-                                   norm.shift.data(), norm.statistics.mean.data()},
-                                  activation, g);
-        if (add && dresidual) dresidual.pass(dy);
-        detail::normalization_backward<T>(norm, dy, from, add ? FusedActivation<T>() : activation,
-                                          dx, dgamma, dbeta);
+        if (!dy.unique()) arrived = std::exchange(dy, Tensor<T>(dy.shape()));
+        kernels::norm_act_sums<T>(
+            from.sums.span(),
+            {dy.data(), arrived.empty() ? dy.data() : arrived.data(), norm.x.data(),
+             kept.empty() ? nullptr : kept.data(), norm.scale.data(), norm.shift.data(),
+             norm.statistics.mean.data()},
+            activation, g);
+        if (dresidual) dresidual.pass(dy);
+        detail::normalization_backward<T>(norm, dy, from, {}, dx, dgamma, dbeta);
       });
 }
 

@@ -11,9 +11,10 @@ namespace tinynet::inline TINYNET_ABI::ops {
 /// The same elements under another shape; free.
 template <Scalar T>
 Variable<T> reshape(const Variable<T>& x, const Shape& shape, Context& ctx) {
-  return record(ctx, {"reshape"}, x.value().reshape(shape), inputs(x), [](const auto& dy, auto dx) {
-    if (dx) dx.pass(dy);
-  });
+  return record(ctx, {.name = "reshape", .stored = false}, x.value().reshape(shape), inputs(x),
+                [](const auto& dy, auto dx) {
+                  if (dx) dx.pass(dy);
+                });
 }
 
 /// [n, ...] -> [n, features], rows in the order of memory: for images (h, w, c), not PyTorch's

@@ -183,6 +183,7 @@ class Profile final : public StepObserver {
       if (each.wants_gradient && each.shape.axes() > 1) work.backward.operations += operations;
       if (!each.parameter && elements && each.bytes / elements == 2) work.forward.half = true;
     }
+    if (!seen.op.stored) work.forward.bytes = 0;
     work.backward.half = work.forward.half;
     return work;
   }

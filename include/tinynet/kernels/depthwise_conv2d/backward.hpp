@@ -18,7 +18,7 @@ inline const char* refuses_depthwise_backward_simd(const Conv2dGeometry& g) {
 template <Scalar T>
 void depthwise_backward_simd(std::span<T> dx, Store dx_store, std::span<param_t<T>> dw,
                              Store dw_store, std::span<const T> dy, std::span<const T> x,
-                             std::span<const param_t<T>> w, const Conv2dGeometry& g) {
+                             InputMap map, std::span<const param_t<T>> w, const Conv2dGeometry& g) {
   using namespace depthwise;
   using X = accumulate_t<T>;
   const auto c = g.ic, taps = g.kh * g.kw, row_size = g.w * c;
@@ -47,9 +47,10 @@ void depthwise_backward_simd(std::span<T> dx, Store dx_store, std::span<param_t<
     for (std::int64_t t = 0; t < taps; ++t) weight_of[t] = taps - 1 - t;
     const Taps<X> reads{offsets.data(), weight_of.data(), taps, adjacent_three(g)};
     auto* const band = own.take<X>((rows + reach) * one.row_size()).data();
+    auto* const mapped = map ? own.take<X>(together * row_size).data() : nullptr;
     for (auto unit = units * part / parts; unit < units * (part + 1) / parts; ++unit) {
       const auto n = unit / blocks, begin = unit % blocks * rows, end = std::min(begin + rows, g.h);
-      BandCopy<T, X> copy{band, dy.data() + n * g.oh * g.ow * c, g.oh,
+      BandCopy<T, X> copy{band, dy.data() + n * g.oh * g.ow * c, {}, g.oh,
                           g.ow, begin + g.padding - reach,       one};
       for (auto row = begin; row < end; row += together) {
         const auto some = std::min(together, end - row);
@@ -58,8 +59,16 @@ void depthwise_backward_simd(std::span<T> dx, Store dx_store, std::span<param_t<
         const auto* from = band + (row - begin) * one.row_size();
         correlate(some, dx.data() + at, row_size, row_size, dx_store, from, one.row_size(), reads,
                   weights, no_bias, c);
-        sums.add(some, x.data() + at, row_size, from, one.row_size(), offsets.data(),
-                 adjacent_three(g) && g.kw == 3);
+        const auto add = [&](const auto* inputs) {
+          sums.add(some, inputs, row_size, from, one.row_size(), offsets.data(),
+                   adjacent_three(g) && g.kw == 3);
+        };
+        if (!map) {
+          add(x.data() + at);
+          continue;
+        }
+        map.widened(mapped, x.data() + at, some * g.w);
+        add(mapped);
       }
     }
     sums.fold(partial.data() + part * c * taps);
@@ -76,9 +85,10 @@ void depthwise_backward_simd(std::span<T> dx, Store dx_store, std::span<param_t<
 template <Scalar T, auto input, auto weight>
 void depthwise_backward_apart(std::span<T> dx, Store dx_store, std::span<param_t<T>> dw,
                               Store dw_store, std::span<const T> dy, std::span<const T> x,
-                              std::span<const param_t<T>> w, const Conv2dGeometry& g) {
+                              InputMap map, std::span<const param_t<T>> w,
+                              const Conv2dGeometry& g) {
   input(dx, dx_store, dy, w, g);
-  weight(dw, dw_store, dy, x, g);
+  weight(dw, dw_store, dy, x, map, g);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

@@ -5,6 +5,7 @@
 #include <span>
 
 #include <tinynet/core/scratch.hpp>
+#include <tinynet/kernels/input_map.hpp>
 #include <tinynet/kernels/loops.hpp>
 
 /// Some rows of an image, copied for a depthwise kernel.
@@ -58,12 +59,20 @@ template <class X>
   for (std::int64_t j = 0; j < c; j += simd::width<X>) simd::store(to + j, simd::load(from + j));
 }
 
-/// Copies rows [first, first + rows) of an image [h, w, c]; what lies outside of it becomes zero.
+/// Widens pixels through a map where there is one.
+template <class T, class X>
+[[gnu::always_inline]] inline void widen_pixels(X* to, const T* from, InputMap map,
+                                                std::int64_t pixels, std::int64_t c) {
+  if (map) map.widened(to, from, pixels);
+  else widen(to, from, pixels * c);
+}
+
+/// Copies the map of rows [first, first + rows) of an image [h, w, c]; what lies outside of it becomes zero.
 /// A vector that starts in a row is read to its end, so that `to` should come from Scratch, which
 /// has memory to spare behind it.
 template <class T, class X>
-void copy_band(X* to, const T* image, std::int64_t h, std::int64_t w, std::int64_t first,
-               const BandShape& band) {
+void copy_band(X* to, const T* image, InputMap map, std::int64_t h, std::int64_t w,
+               std::int64_t first, const BandShape& band) {
   const auto c = band.c;
   Scratch scratch;
   X* wide = band.stride == 1 ? nullptr : scratch.take<X>(w * c).data();
@@ -77,11 +86,11 @@ void copy_band(X* to, const T* image, std::int64_t h, std::int64_t w, std::int64
       const auto begin = std::clamp<std::int64_t>(band.left, 0, band.cols);
       const auto end = std::clamp<std::int64_t>(w + band.left, begin, band.cols);
       std::fill(to, to + begin * c, X(0));
-      widen(to + begin * c, from + (begin - band.left) * c, (end - begin) * c);
+      widen_pixels(to + begin * c, from + (begin - band.left) * c, map, end - begin, c);
       std::fill(to + end * c, to + band.cols * c, X(0));
       continue;
     }
-    widen(wide, from, w * c);
+    widen_pixels(wide, from, map, w, c);
     for (std::int64_t phase = 0; phase < band.stride; ++phase) {
       auto source = phase - band.left;
       for (std::int64_t q = 0; q < band.cols; ++q, source += band.stride) {
@@ -98,6 +107,7 @@ template <class T, class X>
 struct BandCopy {
   X* to;
   const T* image;
+  InputMap map;
   std::int64_t h, w, first;
   BandShape band;
   std::int64_t copied = 0;
@@ -105,7 +115,7 @@ struct BandCopy {
   void up_to(std::int64_t rows) {
     auto part = band;
     part.rows = rows - copied;
-    copy_band(to + copied * band.row_size(), image, h, w, first + copied, part);
+    copy_band(to + copied * band.row_size(), image, map, h, w, first + copied, part);
     copied = rows;
   }
 };

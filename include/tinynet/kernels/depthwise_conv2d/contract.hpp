@@ -10,6 +10,7 @@
 ///
 ///   y[n, oh, ow, c] = bias[c] + sum_{kh, kw} x[n, oh*s - p + kh*d, ow*s - p + kw*d, c] * w[c, kh, kw]
 ///
+/// With a map x is what the map makes of the input, in accumulate_t: it is not rounded to T.
 /// The geometry is Conv2dGeometry with ic == oc == groups. Bound by memory, not by arithmetic: each
 /// activation should be read and written once.
 namespace tinynet::inline TINYNET_ABI::kernels {
@@ -19,7 +20,7 @@ struct DepthwiseForward {
   Path path;
   const char* (*refuses)(const Conv2dGeometry&);
   void (*run)(std::span<T> y, std::span<const T> x, std::span<const param_t<T>> w,
-              std::span<const param_t<T>> bias, const Conv2dGeometry&);
+              std::span<const param_t<T>> bias, InputMap, const Conv2dGeometry&);
 };
 
 template <Scalar T>
@@ -35,7 +36,7 @@ struct DepthwiseBackwardWeight {
   Path path;
   const char* (*refuses)(const Conv2dGeometry&);
   void (*run)(std::span<param_t<T>> dw, Store, std::span<const T> dy, std::span<const T> x,
-              const Conv2dGeometry&);
+              InputMap, const Conv2dGeometry&);
 };
 
 /// Both gradients.
@@ -44,7 +45,7 @@ struct DepthwiseBackward {
   Path path;
   const char* (*refuses)(const Conv2dGeometry&);
   void (*run)(std::span<T> dx, Store dx_store, std::span<param_t<T>> dw, Store dw_store,
-              std::span<const T> dy, std::span<const T> x, std::span<const param_t<T>> w,
+              std::span<const T> dy, std::span<const T> x, InputMap, std::span<const param_t<T>> w,
               const Conv2dGeometry&);
 };
 

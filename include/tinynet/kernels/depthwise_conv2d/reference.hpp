@@ -26,24 +26,34 @@ void for_each_tap(const Conv2dGeometry& g, F&& f) {
   }
 }
 
+/// The map of `x`, images of c channels.
+template <Scalar T>
+std::span<accumulate_t<T>> widened_map(std::span<const T> x, InputMap map, std::int64_t c,
+                                       Scratch& scratch) {
+  const auto to = scratch.take<accumulate_t<T>>(std::ssize(x));
+  if (map) map.widened(to.data(), x.data(), std::ssize(x) / c);
+  else std::copy(x.begin(), x.end(), to.begin());
+  return to;
+}
+
 }  // namespace detail
 
 template <Scalar T>
 void depthwise_forward_reference(std::span<T> y, std::span<const T> x,
                                  std::span<const param_t<T>> w, std::span<const param_t<T>> bias,
-                                 const Conv2dGeometry& g) {
+                                 InputMap map, const Conv2dGeometry& g) {
   using X = accumulate_t<T>;
   Scratch scratch;
   const auto sums = scratch.take<X>(g.oh * g.ow);
+  const auto images = detail::widened_map(x, map, g.ic, scratch);
   for (std::int64_t n = 0; n < g.n; ++n) {
-    const T* image = x.data() + n * g.h * g.w * g.ic;
+    const X* image = images.data() + n * g.h * g.w * g.ic;
     T* result = y.data() + n * g.oh * g.ow * g.oc;
     for (std::int64_t c = 0; c < g.oc; ++c) {
       const X* window = w.data() + c * g.kh * g.kw;
       std::fill(sums.begin(), sums.end(), bias.empty() ? X(0) : bias[c]);
       detail::for_each_tap(g, [&](auto oh, auto ow, auto ih, auto iw, auto kh, auto kw) {
-        sums[oh * g.ow + ow] +=
-            static_cast<X>(image[(ih * g.w + iw) * g.ic + c]) * window[kh * g.kw + kw];
+        sums[oh * g.ow + ow] += image[(ih * g.w + iw) * g.ic + c] * window[kh * g.kw + kw];
       });
       for (std::int64_t i = 0; i < g.oh * g.ow; ++i) result[i * g.oc + c] = static_cast<T>(sums[i]);
     }
@@ -76,19 +86,20 @@ void depthwise_backward_input_reference(std::span<T> dx, Store store, std::span<
 
 template <Scalar T>
 void depthwise_backward_weight_reference(std::span<param_t<T>> dw, Store store,
-                                         std::span<const T> dy, std::span<const T> x,
+                                         std::span<const T> dy, std::span<const T> x, InputMap map,
                                          const Conv2dGeometry& g) {
   using X = accumulate_t<T>;
   Scratch scratch;
   const auto sums = scratch.take<X>(g.kh * g.kw);
+  const auto images = detail::widened_map(x, map, g.ic, scratch);
   for (std::int64_t c = 0; c < g.oc; ++c) {
     std::fill(sums.begin(), sums.end(), X(0));
     for (std::int64_t n = 0; n < g.n; ++n) {
-      const T* image = x.data() + n * g.h * g.w * g.ic;
+      const X* image = images.data() + n * g.h * g.w * g.ic;
       const T* gradient = dy.data() + n * g.oh * g.ow * g.oc;
       detail::for_each_tap(g, [&](auto oh, auto ow, auto ih, auto iw, auto kh, auto kw) {
         sums[kh * g.kw + kw] += static_cast<X>(gradient[(oh * g.ow + ow) * g.oc + c]) *
-                                static_cast<X>(image[(ih * g.w + iw) * g.ic + c]);
+                                image[(ih * g.w + iw) * g.ic + c];
       });
     }
     for (std::int64_t i = 0; i < g.kh * g.kw; ++i) {

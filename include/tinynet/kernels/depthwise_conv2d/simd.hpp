@@ -59,7 +59,8 @@ constexpr std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
 
 template <Scalar T>
 void depthwise_forward_simd(std::span<T> y, std::span<const T> x, std::span<const param_t<T>> w,
-                            std::span<const param_t<T>> bias, const Conv2dGeometry& g) {
+                            std::span<const param_t<T>> bias, InputMap map,
+                            const Conv2dGeometry& g) {
   using namespace depthwise;
   using X = accumulate_t<T>;
   if (y.empty()) return;
@@ -82,7 +83,7 @@ void depthwise_forward_simd(std::span<T> y, std::span<const T> x, std::span<cons
     const auto shape = input_band(g, count);
     Scratch own;
     const auto band = own.take<X>(shape.rows * shape.row_size()).data();
-    BandCopy<T, X> copy{band, x.data() + n * g.h * g.w * g.ic, g.h,
+    BandCopy<T, X> copy{band, x.data() + n * g.h * g.w * g.ic, map,  g.h,
                         g.w,  first * g.stride - g.padding,    shape};
     for (std::int64_t row = 0; row < count; row += together) {
       const auto some = std::min(together, count - row);
@@ -121,7 +122,7 @@ void depthwise_backward_input_simd(std::span<T> dx, Store store, std::span<const
         .rows = last - first + 1, .cols = cols, .stride = 1, .left = left, .c = c};
     Scratch own;
     const auto band = own.take<X>(shape.rows * shape.row_size()).data();
-    copy_band(band, dy.data() + n * g.oh * g.ow * c, g.oh, g.ow, first, shape);
+    copy_band(band, dy.data() + n * g.oh * g.ow * c, {}, g.oh, g.ow, first, shape);
 
     const auto offsets = own.take<std::int64_t>(s * window);
     const auto weight_of = own.take<std::int64_t>(s * window);
@@ -176,7 +177,7 @@ void depthwise_backward_input_simd(std::span<T> dx, Store store, std::span<const
 /// Images are dealt out to at most `gradient_parts`, whose sums are added in their order.
 template <Scalar T>
 void depthwise_backward_weight_simd(std::span<param_t<T>> dw, Store store, std::span<const T> dy,
-                                    std::span<const T> x, const Conv2dGeometry& g) {
+                                    std::span<const T> x, InputMap map, const Conv2dGeometry& g) {
   using namespace depthwise;
   using X = accumulate_t<T>;
   const auto taps = g.kh * g.kw, row_size = g.ow * g.oc, size = g.oc * taps;
@@ -200,7 +201,7 @@ void depthwise_backward_weight_simd(std::span<param_t<T>> dw, Store store, std::
          ++unit) {
       const auto n = unit / blocks, first = unit % blocks * rows;
       const auto count = std::min(rows, g.oh - first);
-      BandCopy<T, X> copy{band, x.data() + n * g.h * g.w * g.ic, g.h,
+      BandCopy<T, X> copy{band, x.data() + n * g.h * g.w * g.ic, map, g.h,
                           g.w,  first * g.stride - g.padding,    full};
       for (std::int64_t row = 0; row < count; row += together) {
         const auto some = std::min(together, count - row);

@@ -21,10 +21,10 @@ struct NormActGeometry {
   std::int64_t image() const { return pixels * c; }
 };
 
-/// y = f(scale * x + shift + residual). y may be x.
-template <Scalar T>
+/// y = f(scale * x + shift + residual). y, of type Y, may be x.
+template <Scalar T, class Y = T>
 struct NormActForward {
-  T* y;
+  Y* y;
   const T* x;
   const T* residual;  // or null
   const param_t<T>* scale;
@@ -71,6 +71,9 @@ template <Scalar T>
 struct NormActLoops {
   using A = accumulate_t<T>;
   void (*forward)(const void* f, const NormActForward<T>&, std::int64_t elements,
+                  std::int64_t period);
+  /// The same in accumulate_t, without residual.
+  void (*widened)(const void* f, const NormActForward<T, A>&, std::int64_t elements,
                   std::int64_t period);
   /// sums[0] and sums[1], [period]: of ds and of ds * (x - center).
   void (*sums)(const void* f, const NormActSums<T>&, const std::array<A*, 2>& sums,

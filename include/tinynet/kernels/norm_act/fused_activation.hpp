@@ -18,16 +18,18 @@ namespace detail {
 /// "batch_norm" and what is joined with it, as summaries show it.
 template <class F>
 struct FusedName {
-  static constexpr std::array<char, 48> join(const char* parts) {
+  static constexpr std::array<char, 48> join(const char* parts, const char* end = "") {
     std::array<char, 48> name{};
     std::size_t length = 0;
     for (; *parts; ++parts) name.at(length++) = *parts;
     if (*F::name) name.at(length++) = '+';
     for (const char* p = F::name; *p; ++p) name.at(length++) = *p;
+    while (*end) name.at(length++) = *end++;
     return name;
   }
   static constexpr std::array names = {join("batch_norm"), join("batch_norm+add"),
-                                       join("batch_norm+gate"), join("batch_norm+gate+add")};
+                                       join("batch_norm+gate"), join("batch_norm+gate+add"),
+                                       join("batch_norm", " deferred")};
 };
 
 }  // namespace detail
@@ -50,6 +52,8 @@ class FusedActivation {
 
   /// "batch_norm+gate+add+relu", or as much of it as there is.
   const char* name(bool gate, bool add) const { return names_[2 * gate + add].data(); }
+  /// "batch_norm+relu deferred"
+  const char* deferred_name() const { return names_[4].data(); }
   NormActKeeps keeps() const { return keeps_; }
   /// The formula, which the loops get as their first argument.
   const void* formula() const { return formula_; }

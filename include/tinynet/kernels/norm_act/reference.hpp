@@ -35,8 +35,19 @@ void forward(const void* formula, const NormActForward<T>& o, std::int64_t eleme
 }
 
 template <Scalar T, class F>
-void sums(const void* formula, const NormActSums<T>& o,
-          const std::array<accumulate_t<T>*, 2>& sums, std::int64_t elements, std::int64_t period) {
+void widened(const void* formula, const NormActForward<T, accumulate_t<T>>& o,
+             std::int64_t elements, std::int64_t period) {
+  using A = accumulate_t<T>;
+  const auto& f = *static_cast<const F*>(formula);
+  for (std::int64_t i = 0; i < elements; ++i) {
+    const auto ch = i % period;
+    o.y[i] = f.f(o.scale[ch] * static_cast<A>(o.x[i]) + o.shift[ch]);
+  }
+}
+
+template <Scalar T, class F>
+void sums(const void* formula, const NormActSums<T>& o, const std::array<accumulate_t<T>*, 2>& sums,
+          std::int64_t elements, std::int64_t period) {
   using A = accumulate_t<T>;
   const auto& f = *static_cast<const F*>(formula);
   for (auto* each : sums) std::fill_n(each, period, A(0));
@@ -69,7 +80,7 @@ namespace tinynet::inline TINYNET_ABI::kernels {
 
 template <Scalar T, class F>
 inline constexpr NormActLoops<T> norm_act_loops_reference = {
-    norm_act_reference::forward<T, F>, norm_act_reference::sums<T, F>,
-    norm_act_reference::input<T, F>};
+    norm_act_reference::forward<T, F>, norm_act_reference::widened<T, F>,
+    norm_act_reference::sums<T, F>, norm_act_reference::input<T, F>};
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
