@@ -3,7 +3,7 @@
 #include <tinynet/kernels/conv2d.hpp>
 #include <tinynet/kernels/depthwise_conv2d.hpp>
 #include <tinynet/kernels/gemm.hpp>
-#include <tinynet/kernels/norm_act.hpp>
+#include <tinynet/kernels/norm_act/map.hpp>
 #include <tinynet/ops/activation.hpp>
 
 #include "benchmark.hpp"

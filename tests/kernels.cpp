@@ -10,7 +10,7 @@
 
 #include <tinynet/kernels/depthwise_conv2d.hpp>
 #include <tinynet/kernels/gemm.hpp>
-#include <tinynet/kernels/norm_act.hpp>
+#include <tinynet/kernels/norm_act/map.hpp>
 
 #include "bump.hpp"
 

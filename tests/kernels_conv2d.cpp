@@ -13,7 +13,7 @@
 #include <tinynet/core/random.hpp>
 #include <tinynet/float_tiles.hpp>
 #include <tinynet/kernels/conv2d.hpp>
-#include <tinynet/kernels/norm_act.hpp>
+#include <tinynet/kernels/norm_act/map.hpp>
 
 #include "bump.hpp"
 

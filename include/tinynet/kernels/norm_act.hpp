@@ -3,9 +3,7 @@
 #include <numeric>
 #include <span>
 
-#include <tinynet/core/buffer.hpp>
 #include <tinynet/core/scratch.hpp>
-#include <tinynet/kernels/input_map.hpp>
 #include <tinynet/kernels/norm_act/contract.hpp>
 #include <tinynet/kernels/norm_act/fused_activation.hpp>
 
@@ -153,50 +151,5 @@ void norm_act_input(const NormActInput<T>& o, const FusedActivation<T>& f,
                 pixels.size() * g.c, tile * g.c);
   });
 }
-
-/// f(scale * x + shift) as a map that convolutions apply to their input; copies share the coefficients.
-template <Scalar T>
-class NormActMap {
-  using P = param_t<T>;
-
- public:
-  /// None.
-  NormActMap() = default;
-  /// scale and shift are [c].
-  NormActMap(const FusedActivation<T>& f, const P* scale, const P* shift, std::int64_t c)
-      : f_(f),
-        c_(c),
-        period_(detail::whole_registers<T>(c) * c),
-        rows_(static_cast<std::size_t>(2 * period_) * sizeof(P)) {
-    P* to = reinterpret_cast<P*>(rows_.data());
-    for (std::int64_t i = 0; i < period_; ++i) to[i] = scale[i % c], to[period_ + i] = shift[i % c];
-  }
-
-  explicit operator bool() const { return c_ > 0; }
-  /// Not to be used after this object.
-  InputMap map() const { return c_ > 0 ? InputMap{apply, apply_wide, this} : InputMap(); }
-
- private:
-  template <class Y>
-  NormActForward<T, Y> operands(void* to, const void* from) const {
-    const P* rows = reinterpret_cast<const P*>(rows_.data());
-    return {static_cast<Y*>(to), static_cast<const T*>(from), nullptr, rows, rows + period_};
-  }
-  static void apply(const void* state, void* to, const void* from, std::int64_t pixels) {
-    const auto& m = *static_cast<const NormActMap*>(state);
-    m.f_.loops("norm_act_map")
-        .forward(m.f_.formula(), m.template operands<T>(to, from), pixels * m.c_, m.period_);
-  }
-  static void apply_wide(const void* state, void* to, const void* from, std::int64_t pixels) {
-    const auto& m = *static_cast<const NormActMap*>(state);
-    m.f_.loops("norm_act_map")
-        .widened(m.f_.formula(), m.template operands<accumulate_t<T>>(to, from), pixels * m.c_,
-                 m.period_);
-  }
-
-  FusedActivation<T> f_;
-  std::int64_t c_ = 0, period_ = 0;
-  Buffer rows_;  // scale and shift, [period] each
-};
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include <tinynet/kernels/norm_act/map.hpp>
 #include <tinynet/ops/batch_norm_act.hpp>
 #include <tinynet/ops/deferred.hpp>
 
@@ -13,19 +14,19 @@ namespace tinynet::inline TINYNET_ABI::ops {
 ///     const auto y = ops::batch_norm_act_deferred<T>(x, moments, {gamma, beta, mean, var},
 ///                                                    ops::Relu{}, ctx);
 ///     const auto z = ops::conv2d<T>(y.x, w, {}, window, ctx, nullptr, y.map);
-template <Scalar T>
+template <Scalar T, class Formula>
 Deferred<T> batch_norm_act_deferred(const Variable<T>& x,                    // [..., c]
                                     const Tensor<double>& moments,           // [2, c], or empty
                                     const BatchNormWeights<param_t<T>>& bn,  // [c]
-                                    FusedActivation<std::type_identity_t<T>> activation,
-                                    Context& ctx) {
+                                    Formula activation, Context& ctx) {
   const detail::Normalization<T> norm(x.value(), moments, bn, ctx);
   const auto map = std::make_shared<const kernels::NormActMap<T>>(
       activation, norm.scale.data(), norm.shift.data(), norm.channels());
-  const Op op{.name = activation.deferred_name(), .stored = false};
+  const FusedActivation<T> f(activation);
+  const Op op{.name = f.deferred_name(), .stored = false};
   return {record(ctx, op, x.value(), inputs(x, bn.gamma, bn.beta),
-                 [norm, activation](auto& dy, auto dx, auto dgamma, auto dbeta) {
-                   detail::norm_act_backward<T>(norm, dy, activation, dx, dgamma, dbeta);
+                 [norm, f](auto& dy, auto dx, auto dgamma, auto dbeta) {
+                   detail::norm_act_backward<T>(norm, dy, f, dx, dgamma, dbeta);
                  }),
           {map->map(), map}};
 }

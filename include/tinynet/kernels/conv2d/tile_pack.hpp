@@ -159,22 +159,27 @@ Source input_source(const T* x, const Conv2dGeometry& g) {
   return source;
 }
 
+/// A mapped copy of `rows` rows of pixels.
+inline const std::byte* mapped_copy(const std::byte* from, InputMap map, std::int64_t rows,
+                                    std::int64_t width, std::int64_t pixel_bytes,
+                                    Scratch& scratch) {
+  auto* const copy = scratch.take<std::byte>(rows * width * pixel_bytes).data();
+  parallel_ranges(rows, 64, [&](Range some) {
+    const auto first = some.begin * width * pixel_bytes;
+    map(copy + first, from + first, some.size() * width);
+  });
+  return copy;
+}
+
 /// The map of x as a source. Windows are cut from x as it lies, so there the map needs a copy: of few
 /// channels.
 template <Scalar T>
 Source mapped_source(std::span<const T> x, InputMap map, const Conv2dGeometry& g,
                      Scratch& scratch) {
-  if (!map || !folds(g)) {
-    auto source = input_source(x.data(), g);
-    source.map = map;
-    return source;
-  }
-  const auto copy = scratch.take<T>(std::ssize(x));
-  parallel_ranges(g.n * g.h, 64, [&](Range rows) {
-    const auto first = rows.begin * g.w * g.ic;
-    map(copy.data() + first, x.data() + first, rows.size() * g.w);
-  });
-  return input_source(copy.data(), g);
+  auto source = input_source(x.data(), g);
+  if (!map || !folds(g)) source.map = map;
+  else source.data = mapped_copy(source.data, map, g.n * g.h, g.w, g.ic * source.element, scratch);
+  return source;
 }
 
 /// Lays out the windows of `count` outputs of a row, from output (row, col) of an image on: in each
@@ -227,10 +232,9 @@ TINYNET_TARGET_BF16 inline void fold_windows(std::uint16_t* to, const Source& s,
   }
 }
 
-/// Bytes of a row of windows, or of mapped pixels; 0 where the image is read as it lies.
+/// Bytes of a row of windows; 0 where the image is read as it lies.
 inline std::int64_t row_bytes(const Source& s, const Axis& cols) {
-  if (s.window) return cols.inputs * round_up(s.count, depth) * s.element;
-  return s.map ? round_up(s.width * s.channels * s.element, 64) : 0;
+  return s.window ? cols.inputs * round_up(s.count, depth) * s.element : 0;
 }
 
 /// Input row `v` (counted from the first that a lane reads) of a lane; no pixels where it is padding
@@ -247,18 +251,13 @@ inline LaneRow lane_row(const Source& s, const Lanes& lanes, const Axis& rows, c
     return {buffer, round_up(s.count, depth) * s.element, 0, cols.inputs};
   }
   const auto pixel_bytes = s.channels * s.element;
-  const auto* line = s.data + (place.image * s.height + row) * s.width * pixel_bytes;
-  const auto* from = line + col * pixel_bytes + s.channel * s.element;
+  const auto* from = s.data + ((place.image * s.height + row) * s.width + col) * pixel_bytes +
+                     s.channel * s.element;
   const auto samples = [&](std::int64_t pixels) {  // divisions would take as long as a short row
     return pixels <= 0 ? 0 : cols.sample == 1 ? pixels : pieces(pixels, cols.sample);
   };
   const auto begin = std::min(samples(-col), cols.inputs), inside = samples(s.width - col);
   const auto end = std::clamp(inside, begin, cols.inputs);
-  if (s.map && begin < end) {
-    const auto first = (col + begin * cols.sample) * pixel_bytes;
-    s.map(buffer + first, line + first, (end - 1 - begin) * cols.sample + 1);
-    from = buffer + (from - line);
-  }
   return {from, cols.sample * pixel_bytes, begin, end};
 }
 
@@ -279,15 +278,50 @@ struct LaneRows {
 /// Pixels that are copied of one lane before the next: their tiles, 2 KB or more each, stay in L1.
 inline constexpr std::int64_t copied_pixels = 8;
 
+/// Pixels of a lane's row that a map is applied to just before they are copied, in L1.
+class MappedPixels {
+ public:
+  MappedPixels(Scratch& scratch, const Source& s)
+      : s_(s), pixel_(s.channels * s.element), offset_(s.channel * s.element) {
+    if (s.map) buffer_ = scratch.take<std::byte>(copied_pixels * pixel_).data();
+  }
+
+  /// The row for [first, last), copied_pixels at most.
+  LaneRow of(const LaneRow& row, std::int64_t first, std::int64_t last) const {
+    return s_.map ? mapped(row, first, last) : row;
+  }
+
+ private:
+  [[gnu::noinline]] LaneRow mapped(const LaneRow& row, std::int64_t first,
+                                   std::int64_t last) const {
+    const auto begin = std::max(first, row.begin), end = std::min(last, row.end);
+    if (begin >= end) return row;
+    const auto* from = row.from - offset_;
+    if (row.step == pixel_) {
+      s_.map(buffer_, from + begin * pixel_, end - begin);
+    } else {
+      for (auto x = begin; x < end; ++x) {
+        s_.map(buffer_ + (x - begin) * pixel_, from + x * row.step, 1);
+      }
+    }
+    return {buffer_ + offset_ - begin * pixel_, pixel_, begin, end};
+  }
+
+  const Source& s_;
+  std::int64_t pixel_, offset_;  // bytes
+  std::byte* buffer_ = nullptr;
+};
+
 /// Copies a row of all lanes for products that sum over channels, pixels `step` apart.
 inline void copy_row(bfloat16* to, std::int64_t step, const Source& s, const Lanes& lanes,
                      std::int64_t block, const Axis& rows, const Axis& cols, std::int64_t v) {
   Scratch scratch;
   const LaneRows table(scratch, s, lanes, block, rows, cols, v);
+  const MappedPixels mapped(scratch, s);
   for (std::int64_t first = 0; first < cols.inputs; first += copied_pixels) {
     const auto last = std::min(first + copied_pixels, cols.inputs);
     for (std::int64_t lane = 0; lane < lanes.block; ++lane) {
-      s.copy(to + lane * depth, step, table.of[lane], first, last, s.count);
+      s.copy(to + lane * depth, step, mapped.of(table.of[lane], first, last), first, last, s.count);
     }
   }
 }
@@ -297,11 +331,12 @@ inline void pair_row(bfloat16* to, std::int64_t chunk_step, const Source& s, con
                      std::int64_t block, const Axis& rows, const Axis& cols, std::int64_t v) {
   Scratch scratch;
   const LaneRows table(scratch, s, lanes, block, rows, cols, v);
+  const MappedPixels even(scratch, s), odd(scratch, s);
   for (std::int64_t first = 0; first < cols.inputs; first += copied_pixels) {
     const auto last = std::min(first + copied_pixels, cols.inputs);
     for (std::int64_t lane = 0; lane < lanes.block; lane += 2) {
-      s.pair(to + lane / 2 * depth, chunk_step, table.of[lane], table.of[lane + 1], first, last,
-             s.count);
+      s.pair(to + lane / 2 * depth, chunk_step, even.of(table.of[lane], first, last),
+             odd.of(table.of[lane + 1], first, last), first, last, s.count);
     }
   }
 }

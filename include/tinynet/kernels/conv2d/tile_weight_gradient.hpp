@@ -234,6 +234,11 @@ inline void weight_gradient(float* dw, Store store, const Source& dy, const Sour
   Scratch scratch;
   const auto lanes = make_lanes(g, false, 2 * tiles::tile_rows, 1, scratch);
   SumLanes run{lanes, cut_gradient(lanes, 2 * x.pieces, unit), dy, x, unit, nullptr};
+  if (x.map && run.cut.oc_ranges * run.cut.ic_ranges > 1) {  // whose units would map pixels again
+    run.x.data =
+        mapped_copy(x.data, x.map, g.n * x.height, x.width, x.channels * x.element, scratch);
+    run.x.map = {};
+  }
   run.sums = scratch.take<float>(run.cut.partials * run.partial_size()).data();
   parallel_for(run.units(), run);
   parallel_for(g.oc, [&](std::int64_t oc) {

@@ -72,9 +72,6 @@ struct NormActLoops {
   using A = accumulate_t<T>;
   void (*forward)(const void* f, const NormActForward<T>&, std::int64_t elements,
                   std::int64_t period);
-  /// The same in accumulate_t, without residual.
-  void (*widened)(const void* f, const NormActForward<T, A>&, std::int64_t elements,
-                  std::int64_t period);
   /// sums[0] and sums[1], [period]: of ds and of ds * (x - center).
   void (*sums)(const void* f, const NormActSums<T>&, const std::array<A*, 2>& sums,
                std::int64_t elements, std::int64_t period);

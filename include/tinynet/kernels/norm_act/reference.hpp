@@ -34,6 +34,7 @@ void forward(const void* formula, const NormActForward<T>& o, std::int64_t eleme
   }
 }
 
+/// f(scale * x + shift) in accumulate_t.
 template <Scalar T, class F>
 void widened(const void* formula, const NormActForward<T, accumulate_t<T>>& o,
              std::int64_t elements, std::int64_t period) {
@@ -79,8 +80,8 @@ void input(const void* formula, const NormActInput<T>& o, std::int64_t elements,
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 template <Scalar T, class F>
-inline constexpr NormActLoops<T> norm_act_loops_reference = {
-    norm_act_reference::forward<T, F>, norm_act_reference::widened<T, F>,
-    norm_act_reference::sums<T, F>, norm_act_reference::input<T, F>};
+inline constexpr NormActLoops<T> norm_act_loops_reference = {norm_act_reference::forward<T, F>,
+                                                             norm_act_reference::sums<T, F>,
+                                                             norm_act_reference::input<T, F>};
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

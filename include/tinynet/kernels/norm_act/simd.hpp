@@ -109,7 +109,6 @@ namespace tinynet::inline TINYNET_ABI::kernels {
 
 template <Scalar T, class F>
 inline constexpr NormActLoops<T> norm_act_loops_simd = {
-    norm_act_simd::forward<T, F>, norm_act_simd::widened<T, F>, norm_act_simd::sums<T, F>,
-    norm_act_simd::input<T, F>};
+    norm_act_simd::forward<T, F>, norm_act_simd::sums<T, F>, norm_act_simd::input<T, F>};
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
