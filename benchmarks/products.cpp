@@ -60,18 +60,21 @@ void add_conv2d(const Layer& layer) {
             [&] { version.run(o.y.span(), std::as_const(o.x).span(), weights.data(), {}, o.g); });
   });
   // With batch normalisation and ReLU of its input and the sums for the next one on the way.
+  const auto normalize = [](std::int64_t c) {
+    const auto scale = Tensor<param_t<T>>::uniform({c}, {4}, -1, 1);
+    const auto shift = Tensor<param_t<T>>::uniform({c}, {5}, -1, 1);
+    return kernels::NormActMap<T>(ops::Relu{}, scale.data(), shift.data(), c);
+  };
   add(name("forward_fused"), [=](benchmark::State& state) {
     Operands<T> o(layer);
     const auto& version = kernels::conv2d_forward<T>(o.g);
     const auto weights = packed(version, o.w, o.g);
-    const auto scale = Tensor<param_t<T>>::uniform({o.g.ic}, {4}, -1, 1);
-    const auto shift = Tensor<param_t<T>>::uniform({o.g.ic}, {5}, -1, 1);
-    const kernels::NormActMap<T> normalize(ops::Relu{}, scale.data(), shift.data(), o.g.ic);
+    const auto norm = normalize(o.g.ic);
     std::vector<double> sums(static_cast<std::size_t>(2 * o.g.oc));
     state.SetLabel(kernels::path_name(version.path));
     measure(state, o.work(), [&] {
       version.run(o.y.span(), std::as_const(o.x).span(), weights.data(),
-                  {.map = normalize.map(), .moments = {.sums = sums}}, o.g);
+                  {.map = norm.map(), .moments = {.sums = sums}}, o.g);
     });
   });
   add(name("backward_input"), [=](benchmark::State& state) {
@@ -83,15 +86,18 @@ void add_conv2d(const Layer& layer) {
       version.run(o.x.span(), Store::overwrite, std::as_const(o.y).span(), weights.data(), o.g);
     });
   });
-  add(name("backward_weight"), [=](benchmark::State& state) {
-    Operands<T> o(layer);
-    const auto& version = kernels::conv2d_backward_weight<T>(o.g);
-    state.SetLabel(kernels::path_name(version.path));
-    measure(state, o.work(), [&] {
-      version.run(o.w.span(), Store::overwrite, std::as_const(o.y).span(),
-                  std::as_const(o.x).span(), {}, o.g);
+  for (const bool fused : {false, true}) {
+    add(name(fused ? "backward_weight_fused" : "backward_weight"), [=](benchmark::State& state) {
+      Operands<T> o(layer);
+      const auto& version = kernels::conv2d_backward_weight<T>(o.g);
+      const auto norm = fused ? normalize(o.g.ic) : kernels::NormActMap<T>();
+      state.SetLabel(kernels::path_name(version.path));
+      measure(state, o.work(), [&] {
+        version.run(o.w.span(), Store::overwrite, std::as_const(o.y).span(),
+                    std::as_const(o.x).span(), norm.map(), o.g);
+      });
     });
-  });
+  }
 }
 
 /// Bound by memory: the share of the copying rate is what counts.

@@ -254,6 +254,10 @@ std::pair<std::vector<double>, std::size_t> two_convolutions(bool deferred, Seco
 TEST_CASE_TEMPLATE("a normalisation may be deferred to the convolution behind it", T, float,
                    bfloat16) {
   const auto image = sizeof(T) * 4 * 9 * 8 * 20;
+  for (const bool deferred : {false, true}) {  // until scratch memory has grown
+    two_convolutions<T>(deferred, nn::DepthwiseConv2d<T>({.channels = 20}));
+    two_convolutions<T>(deferred, nn::Conv2d<T>({.in = 20, .out = 24, .stride = 2, .padding = 1}));
+  }
   SUBCASE("any") {
     const nn::Conv2dOptions options{.in = 20, .out = 24, .stride = 2, .padding = 1};
     const auto stored = two_convolutions<T>(false, nn::Conv2d<T>(options));
@@ -325,8 +329,10 @@ TEST_CASE_TEMPLATE("threads do not change a bit", T, float, bfloat16) {
   const auto with = [](int threads) {
     set_num_threads(threads);
     auto all = pass<T, Mixture>({.mode = Mode::training});
-    const auto more = pass<T, SeNet>({.mode = Mode::training});
-    all.insert(all.end(), more.begin(), more.end());
+    for (const auto& more :
+         {pass<T, SeNet>({.mode = Mode::training}), pass<T, Depthwise>({.mode = Mode::training})}) {
+      all.insert(all.end(), more.begin(), more.end());
+    }
     return all;
   };
   const auto one = with(1);

@@ -749,6 +749,11 @@ TEST_CASE("a convolution maps its input and sums up its output on the way") {
            .dilation = 2,
            .groups = 2},
            Shape{.n = 16, .h = 5, .w = 5, .ic = 64, .oc = 64, .kh = 1, .kw = 1},
+           // more than eight pixels a lane, some of them left out
+           Shape{.n = 33, .h = 2, .w = 23, .ic = 34, .oc = 40, .kh = 1, .kw = 3, .padding = 1},
+           Shape{.n = 33, .h = 3, .w = 25, .ic = 34, .oc = 40, .kh = 1, .kw = 1, .stride = 2},
+           // ranges of channels in the weight gradient
+           Shape{.n = 32, .h = 3, .w = 4, .ic = 160, .oc = 160, .kh = 3, .kw = 3, .padding = 1},
        }) {
     const Truth truth(geometry(shape));
     for_types<float, double, bfloat16, float16>([&]<class T>() { check_fusion<T>(truth); });

@@ -21,3 +21,8 @@ TEST_CASE("convolution and batch_norm_act") {
   SUBCASE("gradients agree with central differences") { check_gradients(list); }
   SUBCASE("threads do not change a bit") { check_threads(list); }
 }
+TEST_CASE("batch_norm_act deferred to a convolution") {
+  const auto list = cases::batch_norm_deferred_cases();
+  SUBCASE("gradients agree with central differences") { check_gradients(list); }
+  SUBCASE("threads do not change a bit") { check_threads(list); }
+}

@@ -9,6 +9,7 @@
 
 #include <tinynet/data/mix.hpp>
 #include <tinynet/models/cnn.hpp>
+#include <tinynet/models/resnet.hpp>
 #include <tinynet/optim/sgd.hpp>
 #include <tinynet/train/loop.hpp>
 #include <tinynet/train/lr_find.hpp>
@@ -522,6 +523,21 @@ TEST_CASE("the search for NaN changes nothing") {
   const auto found = train::find_non_finite(model, nn::parameters(model), broken, {1});
   REQUIRE(found.has_value());
   CHECK(found->what == "images");
+}
+
+TEST_CASE("the search for NaN finds a normalisation that is deferred to a convolution") {
+  models::ResNet<float> model({.channels = 1, .widths = {8}, .blocks = {1}});
+  nn::initialize(model, 1);
+  nn::Members(model).for_parameters([](const std::string& name, auto& parameter) {
+    if (name != "layer1.0.bn1.weight") return;
+    auto value = parameter.value().clone();
+    for (auto& each : value.span()) each = 3e38f;
+    parameter.set(value);
+  });
+  const auto images = Tensor<float>::normal({4, 8, 8, 1}, {1});
+  const auto found = train::find_non_finite(model, nn::parameters(model), images, {1});
+  REQUIRE(found.has_value());
+  CHECK(found->where == "layer1.0.bn1");
 }
 
 TEST_CASE("fit trains on mixed batches and views, and says how far it is right") {

@@ -34,8 +34,8 @@ struct Op {
   const char* name;
   std::int64_t macs = 0;                              // multiply-accumulates of this call
   std::int64_t kernel = 1, stride = 1, dilation = 1;  // window in pixels, for receptive fields
-  bool stored =
-      true;  // false where the output is an operand under another view: nothing is written
+  // Whether the output is written; false where it is an operand seen otherwise, or what another op wrote.
+  bool stored = true;
 };
 
 /// One op, seen while a forward pass runs. Pointers are valid during the call alone.

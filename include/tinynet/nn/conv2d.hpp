@@ -57,7 +57,7 @@ struct Conv2d {
   }
   Variable<T> operator()(const ops::Deferred<T>& x, Context& ctx,
                          Tensor<double>* moments = nullptr) {
-    return ops::conv2d<T>(x.x, weight, bias, window(), ctx, moments, x.map);
+    return ops::conv2d<T>(x, weight, bias, window(), ctx, moments);
   }
   ChannelWeights<param_t<T>> channel_weights() { return {&weight, &bias}; }
   void members(Members& m) {

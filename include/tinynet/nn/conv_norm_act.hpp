@@ -58,8 +58,8 @@ Variable<T> conv_norm_act(Conv& conv, BatchNorm2d<T>& bn, const Image& x,
   return norm_act<T>(bn, std::move(y), moments, residual, activation, ctx);
 }
 
-/// activation(bn(conv(x))) for the one convolution that reads it, which normalises while it reads: nothing
-/// is stored behind `conv`.
+/// activation(bn(conv(x))) for a convolution, which normalises while it reads: what `conv` gives is all that
+/// is kept. Pays where one convolution reads it.
 ///
 ///     const auto y = nn::conv_norm_act_deferred<T>(conv1, bn1, x, ops::Relu{}, ctx);
 ///     return nn::conv_norm_act<T>(conv2, bn2, y, x, ops::Relu{}, ctx);

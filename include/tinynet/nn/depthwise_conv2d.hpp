@@ -36,7 +36,7 @@ struct DepthwiseConv2d {
     return ops::depthwise_conv2d<T>(x, weight, bias, window(), ctx);
   }
   Variable<T> operator()(const ops::Deferred<T>& x, Context& ctx) {
-    return ops::depthwise_conv2d<T>(x.x, weight, bias, window(), ctx, x.map);
+    return ops::depthwise_conv2d<T>(x, weight, bias, window(), ctx);
   }
   ChannelWeights<param_t<T>> channel_weights() { return {&weight, &bias}; }
   void members(Members& m) {

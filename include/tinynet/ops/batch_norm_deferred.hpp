@@ -8,12 +8,12 @@
 
 namespace tinynet::inline TINYNET_ABI::ops {
 
-/// activation(batch_norm(x)) for convolutions that compute it while they read x: the image is neither
-/// written nor kept for the backward pass, but computed once more by the weight gradient.
+/// activation(batch_norm(x)) for convolutions, which compute it while they read x: forward, and once more for
+/// the weight gradient. Nobody keeps it.
 ///
 ///     const auto y = ops::batch_norm_act_deferred<T>(x, moments, {gamma, beta, mean, var},
 ///                                                    ops::Relu{}, ctx);
-///     const auto z = ops::conv2d<T>(y.x, w, {}, window, ctx, nullptr, y.map);
+///     const auto z = ops::conv2d<T>(y, w, {}, window, ctx);
 template <Scalar T, class Formula>
 Deferred<T> batch_norm_act_deferred(const Variable<T>& x,                    // [..., c]
                                     const Tensor<double>& moments,           // [2, c], or empty
@@ -28,7 +28,7 @@ Deferred<T> batch_norm_act_deferred(const Variable<T>& x,                    // 
                  [norm, f](auto& dy, auto dx, auto dgamma, auto dbeta) {
                    detail::norm_act_backward<T>(norm, dy, f, dx, dgamma, dbeta);
                  }),
-          {map->map(), map}};
+          map->map(), map};
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::ops

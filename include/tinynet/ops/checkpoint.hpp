@@ -55,7 +55,7 @@ struct Recompute final : Backward {
 template <Scalar T, Scalar U, class F>
 Variable<U> recompute_later(F f, Variable<T> x, const Variable<U>& y, const Context& begin,
                             Context& ctx) {
-  const Op op{"checkpoint"};
+  const Op op{.name = "checkpoint", .stored = false};
   if (ctx.observer) tinynet::detail::observe(ctx, op, y.value(), inputs(x));
   using Step = Recompute<T, U, F>;
   std::unique_ptr<Backward> step(new Step(std::move(f), std::move(x), begin));

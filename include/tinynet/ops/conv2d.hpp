@@ -29,16 +29,16 @@ inline void note_depthwise(const kernels::Conv2dGeometry& g) {
 ///   y[n, oh, ow, oc] = bias[oc] + sum_{kh, kw, ic} x[n, oh*s - p + kh*d, ow*s - p + kw*d, ic]
 ///                                                  * w[oc, kh, kw, ic]
 /// with stride s, padding p, dilation d. Where `moments` is given, it becomes the sums over all pixels
-/// of y and of its square [2, oc], formed on the way, for ops::batch_norm_act. Where `map` is given, x is
-/// read through it (Deferred).
+/// of y and of its square [2, oc], formed on the way, for ops::batch_norm_act.
 /// Throws ShapeError if the channels differ or the window does not fit.
 template <Scalar T>
-Variable<T> conv2d(const Variable<T>& x,            // [n, h, w, ic]
+Variable<T> conv2d(const Deferred<T>& deferred,     // [n, h, w, ic]
                    const Weight<param_t<T>>& w,     // [oc, kh, kw, ic / groups]
                    const Weight<param_t<T>>& bias,  // [oc], or absent
                    Window window,                   // stride, padding, dilation, groups
                    Context& ctx,                    // -> [n, oh, ow, oc]
-                   Tensor<double>* moments = nullptr, const InputMap& map = {}) {
+                   Tensor<double>* moments = nullptr) {
+  const auto& [x, map, state] = deferred;
   const auto g = conv2d_geometry("conv2d", x.shape(), w, bias, window, ctx);
   detail::note_depthwise(g);
   Tensor<T> y({g.n, g.oh, g.ow, g.oc});
@@ -49,32 +49,39 @@ Variable<T> conv2d(const Variable<T>& x,            // [n, h, w, ic]
   if (moments) *moments = Tensor<double>({2, g.oc});
   forward.run(y.span(), x.value().span(), packed,
               {.bias = bias ? bias.span() : std::span<const param_t<T>>{},
-               .map = map.map,
+               .map = map,
                .moments = {{}, moments ? moments->span() : std::span<double>()}},
               g);
   const Op op{"conv2d", g.macs(), std::max(g.kh, g.kw), g.stride, g.dilation};
-  return record(
-      ctx, op, y, inputs(x, w, bias),
-      [g, x = if_wanted(w, x.value()), w, map](const auto& dy, auto dx, auto dw, auto db) {
-        if (dx) {
-          const auto to = dx.open();
-          const auto& kernel = kernels::conv2d_backward_input<T>(g);
-          Buffer turned;
-          const auto* weights =
-              w.packed(&kernel, detail::pack_variant(g), kernel.packed_bytes(g), turned,
-                       [&](std::byte* p) { kernel.pack(p, w.span(), g); });
-          kernel.run(to.span, to.store, dy.span(), weights, g);
-        }
-        if (dw) {
-          const auto to = dw.open();
-          kernels::conv2d_backward_weight<T>(g).run(to.span, to.store, dy.span(), x.span(), map.map,
-                                                    g);
-        }
-        if (db) {
-          const auto to = db.open();
-          kernels::sum_rows<T>(to.span, to.store, dy.span(), g.oc);
-        }
-      });
+  return record(ctx, op, y, inputs(x, w, bias),
+                [g, x = if_wanted(w, x.value()), w, map = map, state = state](
+                    const auto& dy, auto dx, auto dw, auto db) {
+                  if (dx) {
+                    const auto to = dx.open();
+                    const auto& kernel = kernels::conv2d_backward_input<T>(g);
+                    Buffer turned;
+                    const auto* weights =
+                        w.packed(&kernel, detail::pack_variant(g), kernel.packed_bytes(g), turned,
+                                 [&](std::byte* p) { kernel.pack(p, w.span(), g); });
+                    kernel.run(to.span, to.store, dy.span(), weights, g);
+                  }
+                  if (dw) {
+                    const auto to = dw.open();
+                    kernels::conv2d_backward_weight<T>(g).run(to.span, to.store, dy.span(),
+                                                              x.span(), map, g);
+                  }
+                  if (db) {
+                    const auto to = db.open();
+                    kernels::sum_rows<T>(to.span, to.store, dy.span(), g.oc);
+                  }
+                });
+}
+
+template <Scalar T>
+Variable<T> conv2d(const Variable<T>& x, const Weight<param_t<T>>& w,
+                   const Weight<param_t<T>>& bias, Window window, Context& ctx,
+                   Tensor<double>* moments = nullptr) {
+  return conv2d(Deferred<T>{x}, w, bias, window, ctx, moments);
 }
 
 /// Without bias.

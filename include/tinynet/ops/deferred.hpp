@@ -7,18 +7,14 @@
 
 namespace tinynet::inline TINYNET_ABI::ops {
 
-/// A map that a convolution applies to what it reads, and what keeps its coefficients.
-struct InputMap {
-  kernels::InputMap map = {};
-  std::shared_ptr<const void> state = {};
-};
-
-/// The map of an image that is not stored: whoever reads it applies the map. `x` is the image before it,
-/// with the node that takes gradients of the map's results.
+/// What a convolution reads: an image, or one that is not stored but made from another by a map.
 template <Scalar T>
 struct Deferred {
-  Variable<T> x;
-  InputMap map = {};
+  /// The image, or with a map the one before it. Its node takes gradients of the map's results, so that with a
+  /// map nobody but a convolution may read it.
+  Variable<T> raw;
+  kernels::InputMap map = {};
+  std::shared_ptr<const void> state = {};  // of the map
 };
 
 }  // namespace tinynet::inline TINYNET_ABI::ops

@@ -34,7 +34,8 @@ class NonFiniteObserver final : public Observer {
 
 /// Looks at the images, at the parameters, and then at the output of each op of a training pass
 /// with that key: it draws the dropout masks of the pass that went wrong, and leaves the running
-/// statistics of batch norm alone.
+/// statistics of batch norm alone. Where it finds something it looks again with the ops one by one, as those
+/// that layers join or defer show no output of their own.
 template <class Model, class P, Scalar T>
 [[gnu::noinline]] std::optional<NonFinite> find_non_finite(Model& model,
                                                            const ParameterList<P>& parameters,
@@ -46,10 +47,16 @@ template <class Model, class P, Scalar T>
     if (kernels::all_finite<P>(value.span())) continue;
     return NonFinite{"parameter", state->name, "since an earlier update"};
   }
-  detail::NonFiniteObserver observer;
-  Context ctx{.mode = Mode::training, .key = key, .observer = &observer, .recompute = true};
-  model(Variable<T>(images), ctx);
-  return observer.first;
+  std::optional<NonFinite> found;
+  for (const bool fuse : {true, false}) {
+    detail::NonFiniteObserver observer;
+    Context ctx{.mode = Mode::training, .key = key, .observer = &observer, .recompute = true};
+    ctx.fuse = fuse;
+    model(Variable<T>(images), ctx);
+    if (!observer.first) break;
+    found = observer.first;
+  }
+  return found;
 }
 
 /// Throws the StateError of a loss that is not finite.

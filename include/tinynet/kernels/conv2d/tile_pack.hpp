@@ -171,13 +171,13 @@ inline const std::byte* mapped_copy(const std::byte* from, InputMap map, std::in
   return copy;
 }
 
-/// The map of x as a source. Windows are cut from x as it lies, so there the map needs a copy: of few
-/// channels.
+/// The map of x as a source. Windows are cut from x as it lies, and each group would map the channels of all,
+/// so that these read a copy.
 template <Scalar T>
 Source mapped_source(std::span<const T> x, InputMap map, const Conv2dGeometry& g,
                      Scratch& scratch) {
   auto source = input_source(x.data(), g);
-  if (!map || !folds(g)) source.map = map;
+  if (!map || (!folds(g) && g.groups == 1)) source.map = map;
   else source.data = mapped_copy(source.data, map, g.n * g.h, g.w, g.ic * source.element, scratch);
   return source;
 }

@@ -234,7 +234,7 @@ inline void weight_gradient(float* dw, Store store, const Source& dy, const Sour
   Scratch scratch;
   const auto lanes = make_lanes(g, false, 2 * tiles::tile_rows, 1, scratch);
   SumLanes run{lanes, cut_gradient(lanes, 2 * x.pieces, unit), dy, x, unit, nullptr};
-  if (x.map && run.cut.oc_ranges * run.cut.ic_ranges > 1) {  // whose units would map pixels again
+  if (x.map && run.cut.oc_ranges * run.cut.ic_ranges > 1) {  // of which each would map all
     run.x.data =
         mapped_copy(x.data, x.map, g.n * x.height, x.width, x.channels * x.element, scratch);
     run.x.map = {};

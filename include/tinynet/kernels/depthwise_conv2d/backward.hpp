@@ -7,7 +7,8 @@
 ///   dx[ih, iw] = sum_{kh, kw} dy[ih + p - kh*d, iw + p - kw*d] * w[kh, kw]
 ///   dw[kh, kw] = sum_{ih, iw} dy[ih + p - kh*d, iw + p - kw*d] * x[ih, iw]
 ///
-/// so dy is read and widened once, into the band of the input gradient, and x where it lies.
+/// so dy is read and widened once, into the band of the input gradient, and x where it lies, or some rows of
+/// its map at a time.
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 inline const char* refuses_depthwise_backward_simd(const Conv2dGeometry& g) {
@@ -67,7 +68,7 @@ void depthwise_backward_simd(std::span<T> dx, Store dx_store, std::span<param_t<
           add(x.data() + at);
           continue;
         }
-        map.widened(mapped, x.data() + at, some * g.w);
+        map.unrounded(mapped, x.data() + at, some * g.w);
         add(mapped);
       }
     }

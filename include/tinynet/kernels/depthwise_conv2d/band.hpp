@@ -63,7 +63,7 @@ template <class X>
 template <class T, class X>
 [[gnu::always_inline]] inline void widen_pixels(X* to, const T* from, InputMap map,
                                                 std::int64_t pixels, std::int64_t c) {
-  if (map) map.widened(to, from, pixels);
+  if (map) map.unrounded(to, from, pixels);
   else widen(to, from, pixels * c);
 }
 

@@ -28,10 +28,10 @@ void for_each_tap(const Conv2dGeometry& g, F&& f) {
 
 /// The map of `x`, images of c channels.
 template <Scalar T>
-std::span<accumulate_t<T>> widened_map(std::span<const T> x, InputMap map, std::int64_t c,
-                                       Scratch& scratch) {
+std::span<accumulate_t<T>> mapped_input(std::span<const T> x, InputMap map, std::int64_t c,
+                                        Scratch& scratch) {
   const auto to = scratch.take<accumulate_t<T>>(std::ssize(x));
-  if (map) map.widened(to.data(), x.data(), std::ssize(x) / c);
+  if (map) map.unrounded(to.data(), x.data(), std::ssize(x) / c);
   else std::copy(x.begin(), x.end(), to.begin());
   return to;
 }
@@ -45,7 +45,7 @@ void depthwise_forward_reference(std::span<T> y, std::span<const T> x,
   using X = accumulate_t<T>;
   Scratch scratch;
   const auto sums = scratch.take<X>(g.oh * g.ow);
-  const auto images = detail::widened_map(x, map, g.ic, scratch);
+  const auto images = detail::mapped_input(x, map, g.ic, scratch);
   for (std::int64_t n = 0; n < g.n; ++n) {
     const X* image = images.data() + n * g.h * g.w * g.ic;
     T* result = y.data() + n * g.oh * g.ow * g.oc;
@@ -91,7 +91,7 @@ void depthwise_backward_weight_reference(std::span<param_t<T>> dw, Store store,
   using X = accumulate_t<T>;
   Scratch scratch;
   const auto sums = scratch.take<X>(g.kh * g.kw);
-  const auto images = detail::widened_map(x, map, g.ic, scratch);
+  const auto images = detail::mapped_input(x, map, g.ic, scratch);
   for (std::int64_t c = 0; c < g.oc; ++c) {
     std::fill(sums.begin(), sums.end(), X(0));
     for (std::int64_t n = 0; n < g.n; ++n) {

@@ -20,8 +20,8 @@ class NormActMap {
   NormActMap(const F& f, const P* scale, const P* shift, std::int64_t c)
       : f_(f),
         loops_(&f_.loops("norm_act_map")),
-        widened_(loops_ == &norm_act_loops_reference<T, F> ? norm_act_reference::widened<T, F>
-                                                           : norm_act_simd::widened<T, F>),
+        unrounded_(loops_ == &norm_act_loops_reference<T, F> ? norm_act_reference::unrounded<T, F>
+                                                             : norm_act_simd::unrounded<T, F>),
         c_(c),
         period_(detail::whole_registers<T>(c) * c),
         rows_(static_cast<std::size_t>(2 * period_) * sizeof(P)) {
@@ -31,7 +31,8 @@ class NormActMap {
 
   explicit operator bool() const { return c_ > 0; }
   /// Not to be used after this object.
-  InputMap map() const { return c_ > 0 ? InputMap{apply, apply_wide, this} : InputMap(); }
+  InputMap map() const&& = delete;
+  InputMap map() const& { return c_ > 0 ? InputMap{apply, apply_unrounded, this} : InputMap(); }
 
  private:
   template <class Y>
@@ -43,15 +44,15 @@ class NormActMap {
     const auto& m = *static_cast<const NormActMap*>(state);
     m.loops_->forward(m.f_.formula(), m.template operands<T>(to, from), pixels * m.c_, m.period_);
   }
-  static void apply_wide(const void* state, void* to, const void* from, std::int64_t pixels) {
+  static void apply_unrounded(const void* state, void* to, const void* from, std::int64_t pixels) {
     const auto& m = *static_cast<const NormActMap*>(state);
-    m.widened_(m.f_.formula(), m.template operands<A>(to, from), pixels * m.c_, m.period_);
+    m.unrounded_(m.f_.formula(), m.template operands<A>(to, from), pixels * m.c_, m.period_);
   }
 
   FusedActivation<T> f_;
   const NormActLoops<T>* loops_ = nullptr;
-  void (*widened_)(const void* f, const NormActForward<T, A>&, std::int64_t elements,
-                   std::int64_t period) = nullptr;
+  void (*unrounded_)(const void* f, const NormActForward<T, A>&, std::int64_t elements,
+                     std::int64_t period) = nullptr;
   std::int64_t c_ = 0, period_ = 0;
   Buffer rows_;  // scale and shift, [period] each
 };

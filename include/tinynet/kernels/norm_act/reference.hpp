@@ -36,8 +36,8 @@ void forward(const void* formula, const NormActForward<T>& o, std::int64_t eleme
 
 /// f(scale * x + shift) in accumulate_t.
 template <Scalar T, class F>
-void widened(const void* formula, const NormActForward<T, accumulate_t<T>>& o,
-             std::int64_t elements, std::int64_t period) {
+void unrounded(const void* formula, const NormActForward<T, accumulate_t<T>>& o,
+               std::int64_t elements, std::int64_t period) {
   using A = accumulate_t<T>;
   const auto& f = *static_cast<const F*>(formula);
   for (std::int64_t i = 0; i < elements; ++i) {

@@ -42,8 +42,8 @@ void forward(const void* formula, const NormActForward<T>& o, std::int64_t eleme
 }
 
 template <Scalar T, class F>
-void widened(const void* formula, const NormActForward<T, accumulate_t<T>>& o,
-             std::int64_t elements, std::int64_t period) {
+void unrounded(const void* formula, const NormActForward<T, accumulate_t<T>>& o,
+               std::int64_t elements, std::int64_t period) {
   const F f = *static_cast<const F*>(formula);
   for_periods<accumulate_t<T>>(elements, period, [=](std::int64_t i, std::int64_t ch, auto lanes) {
     lanes.store(o.y + i, f.f(simd::fma(lanes.load(o.x + i), lanes.load(o.scale + ch),
