@@ -18,7 +18,7 @@ namespace detail {
 /// "batch_norm" and what is joined with it, as summaries show it.
 template <class F>
 struct FusedName {
-  static constexpr std::array<char, 48> join(const char* parts, const char* end = "") {
+  static constexpr std::array<char, 48> join(const char* parts, const char* end) {
     std::array<char, 48> name{};
     std::size_t length = 0;
     for (; *parts; ++parts) name.at(length++) = *parts;
@@ -27,8 +27,8 @@ struct FusedName {
     while (*end) name.at(length++) = *end++;
     return name;
   }
-  static constexpr std::array names = {join("batch_norm"), join("batch_norm+add"),
-                                       join("batch_norm+gate"), join("batch_norm+gate+add"),
+  static constexpr std::array names = {join("batch_norm", ""), join("batch_norm+add", ""),
+                                       join("batch_norm+gate", ""), join("batch_norm+gate+add", ""),
                                        join("batch_norm", " deferred")};
 };
 
