@@ -65,6 +65,8 @@ ROWS = {
 REMARKS = {
     "precision-float": "begun on a shared CPU with AMX and ended on the one named, as those in 16 bits, so that seconds say nothing of speed",
     "seair_compact": "94.86 ± 0.17 after 15 epochs; stood still while other programs were timed, an undisturbed epoch takes 70 to 85 s of one core",
+    "resnet12": "shared its core with a compiler for two epochs, which took 23 of its 52 minutes",
+    "big-schedule-64": "waited for a compiler for 30 of its 45 minutes",
     "toy": "without erasing, by 5,000 held-out images: 92.76 % against 92.46 % of them; its thread shared a core, as did those of the CNNs below",
     "growing-n2-k4": "drew the views after the first by other random numbers than today's program, as did four views; its thread waited for others",
     "growing-n4-k4": "sees 2.4 million images, four times those of one view in ten epochs",
