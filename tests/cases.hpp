@@ -76,7 +76,7 @@ inline List conv2d_cases() {
            {{1, 7, 6, 33}, {33, 3, 3, 11}, {.stride = 2, .padding = 1, .groups = 3}, true},
            {{1, 5, 5, 32}, {64, 3, 3, 8}, {.padding = 2, .dilation = 2, .groups = 4}},
            {{2, 5, 7, 16}, {16, 1, 1, 2}, {.groups = 8}},
-           {{1, 5, 5, 6}, {12, 3, 3, 1}, {.padding = 1, .groups = 6}},    // two filters a channel
+           {{1, 5, 5, 6}, {12, 3, 3, 1}, {.padding = 1, .groups = 6}},  // two filters a channel
            {{1, 6, 5, 17}, {17, 3, 3, 1}, {.padding = 1, .groups = 17}},  // depthwise
            {{1, 6, 9, 3}, {8, 1, 5, 3}},
            {{1, 9, 6, 5}, {7, 5, 2, 5}, {.padding = 1}},
@@ -90,11 +90,12 @@ inline List conv2d_cases() {
            {{7, 32, 31, 3}, {20, 5, 5, 3}, {.padding = 2}, true},
            {{5, 16, 15, 32}, {64, 3, 3, 8}, {.padding = 1, .groups = 4}},
        }) {
-    cases.push_back(
-        {.name = "conv2d " + c.text(), .inputs = c.inputs(), .run = [c](auto& in, Context& ctx) {
-           if (!c.bias) return ops::conv2d(in.x(0), in.w(1), c.window, ctx);
-           return ops::conv2d(in.x(0), in.w(1), in.w(2), c.window, ctx);
-         }});
+    cases.push_back({.name = "conv2d " + c.text(),
+                     .inputs = c.inputs(),
+                     .run = [c](auto& in, Context& ctx) {
+                       if (!c.bias) return ops::conv2d(in.x(0), in.w(1), c.window, ctx);
+                       return ops::conv2d(in.x(0), in.w(1), in.w(2), c.window, ctx);
+                     }});
   }
   return cases;
 }
@@ -132,14 +133,15 @@ inline List depthwise_cases() {
 inline List linear_cases() {
   List cases;
   // n, in, out
-  for (const Shape& size :
-       {Shape{1, 1, 1}, Shape{1, 33, 10}, Shape{5, 3, 17}, Shape{16, 16, 16}, Shape{17, 31, 33},
-        Shape{7, 64, 15}, Shape{33, 65, 1}, Shape{40, 48, 32}, Shape{201, 333, 145}}) {
+  for (const Shape& size : {Shape{1, 1, 1}, Shape{1, 33, 10}, Shape{5, 3, 17}, Shape{16, 16, 16},
+                            Shape{17, 31, 33}, Shape{7, 64, 15}, Shape{33, 65, 1},
+                            Shape{40, 48, 32}, Shape{201, 333, 145}}) {
     const Shape x{size[0], size[1]}, w{size[2], size[1]}, bias{size[2]};
-    cases.push_back(
-        {.name = "linear " + to_string(size), .inputs = {x, w}, .run = [](auto& in, Context& ctx) {
-           return ops::linear(in.x(0), in.w(1), {}, ctx);
-         }});
+    cases.push_back({.name = "linear " + to_string(size),
+                     .inputs = {x, w},
+                     .run = [](auto& in, Context& ctx) {
+                       return ops::linear(in.x(0), in.w(1), {}, ctx);
+                     }});
     cases.push_back({.name = "linear with bias " + to_string(size),
                      .inputs = {x, w, bias},
                      .run = [](auto& in, Context& ctx) {
@@ -156,12 +158,13 @@ template <class Activation>
 void add_activation(List& cases, Activation activation, const std::string& name,
                     bool rereads = false) {
   for (const auto& shape : lengths()) {
-    cases.push_back(
-        {.name = name + " " + to_string(shape),
-         .inputs = {shape},
-         .run = [activation](auto& in, Context& ctx) { return activation(in.x(0), ctx); },
-         .spread = 4,
-         .rereads = rereads});
+    cases.push_back({.name = name + " " + to_string(shape),
+                     .inputs = {shape},
+                     .run = [activation](auto& in, Context& ctx) {
+                       return activation(in.x(0), ctx);
+                     },
+                     .spread = 4,
+                     .rereads = rereads});
   }
 }
 
@@ -174,36 +177,41 @@ inline List elementwise_cases() {
   add_activation(cases, ops::silu, "silu");
   add_activation(cases, ops::gelu, "gelu");
   add_activation(cases, ops::hard_swish, "hard_swish");
-  cases.push_back(
-      {.name = "leaky_relu, slope 0.2", .inputs = {{4, 33}}, .run = [](auto& in, Context& ctx) {
-         return ops::leaky_relu(in.x(0), {.slope = 0.2}, ctx);
-       }});
+  cases.push_back({.name = "leaky_relu, slope 0.2",
+                   .inputs = {{4, 33}},
+                   .run = [](auto& in, Context& ctx) {
+                     return ops::leaky_relu(in.x(0), {.slope = 0.2}, ctx);
+                   }});
   for (const auto& shape : lengths()) {
-    cases.push_back(
-        {.name = "add " + to_string(shape),
-         .inputs = {shape, shape},
-         .run = [](auto& in, Context& ctx) { return ops::add(in.x(0), in.x(1), ctx); }});
-    cases.push_back(
-        {.name = "multiply " + to_string(shape),
-         .inputs = {shape, shape},
-         .run = [](auto& in, Context& ctx) { return ops::multiply(in.x(0), in.x(1), ctx); }});
+    cases.push_back({.name = "add " + to_string(shape),
+                     .inputs = {shape, shape},
+                     .run = [](auto& in, Context& ctx) {
+                       return ops::add(in.x(0), in.x(1), ctx);
+                     }});
+    cases.push_back({.name = "multiply " + to_string(shape),
+                     .inputs = {shape, shape},
+                     .run = [](auto& in, Context& ctx) {
+                       return ops::multiply(in.x(0), in.x(1), ctx);
+                     }});
     cases.push_back({.name = "scale " + to_string(shape),
                      .inputs = {shape},
                      .run = [](auto& in, Context& ctx) { return ops::scale(in.x(0), -0.7, ctx); }});
   }
-  cases.push_back({.name = "add to itself", .inputs = {{3, 37}}, .run = [](auto& in, Context& ctx) {
-                     return ops::add(in.x(0), in.x(0), ctx);
+  cases.push_back({.name = "add to itself",
+                   .inputs = {{3, 37}},
+                   .run = [](auto& in, Context& ctx) { return ops::add(in.x(0), in.x(0), ctx); }});
+  cases.push_back({.name = "multiply by itself",
+                   .inputs = {{5}},
+                   .run = [](auto& in, Context& ctx) {
+                     return ops::multiply(in.x(0), in.x(0), ctx);
                    }});
-  cases.push_back(
-      {.name = "multiply by itself", .inputs = {{5}}, .run = [](auto& in, Context& ctx) {
-         return ops::multiply(in.x(0), in.x(0), ctx);
-       }});
-  cases.push_back(
-      {.name = "cast to float and back", .inputs = {{7, 9}}, .run = [](auto& in, Context& ctx) {
-         using T = typename std::decay_t<decltype(in)>::scalar;
-         const auto wide = ops::silu(ops::cast<param_t<T>>(in.x(0), ctx), ctx);
-         return ops::cast<T>(wide, ctx);
-       }});
+  cases.push_back({.name = "cast to float and back",
+                   .inputs = {{7, 9}},
+                   .run = [](auto& in, Context& ctx) {
+                     using T = typename std::decay_t<decltype(in)>::scalar;
+                     const auto wide = ops::silu(ops::cast<param_t<T>>(in.x(0), ctx), ctx);
+                     return ops::cast<T>(wide, ctx);
+                   }});
   return cases;
 }
 
@@ -232,10 +240,11 @@ inline List reduction_cases() {
   }
   for (const auto& shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 3}, Shape{1, 4, 3, 17},
                             Shape{2, 3, 3, 64}, Shape{13, 17, 9, 33}}) {
-    cases.push_back(
-        {.name = "scale_channels " + to_string(shape),
-         .inputs = {shape, {shape[0], shape[3]}},
-         .run = [](auto& in, Context& ctx) { return ops::scale_channels(in.x(0), in.w(1), ctx); }});
+    cases.push_back({.name = "scale_channels " + to_string(shape),
+                     .inputs = {shape, {shape[0], shape[3]}},
+                     .run = [](auto& in, Context& ctx) {
+                       return ops::scale_channels(in.x(0), in.w(1), ctx);
+                     }});
   }
   return cases;
 }
@@ -252,25 +261,29 @@ inline List layout_cases() {
                    .run = [](auto& in, Context& ctx) {
                      return ops::concat(std::vector{in.x(0), in.x(1)}, ctx);
                    }});
-  cases.push_back(
-      {.name = "concat with itself", .inputs = {{3, 4}}, .run = [](auto& in, Context& ctx) {
-         return ops::concat(std::vector{in.x(0), in.x(0)}, ctx);
-       }});
+  cases.push_back({.name = "concat with itself",
+                   .inputs = {{3, 4}},
+                   .run = [](auto& in, Context& ctx) {
+                     return ops::concat(std::vector{in.x(0), in.x(0)}, ctx);
+                   }});
   for (const auto& shape : {Shape{2, 3, 4, 5}, Shape{1, 1, 1, 1}, Shape{13, 17, 9, 33}}) {
-    cases.push_back(
-        {.name = "pad " + to_string(shape), .inputs = {shape}, .run = [](auto& in, Context& ctx) {
-           return ops::pad(in.x(0), {.top = 1, .bottom = 2, .left = 3}, ctx);
-         }});
+    cases.push_back({.name = "pad " + to_string(shape),
+                     .inputs = {shape},
+                     .run = [](auto& in, Context& ctx) {
+                       return ops::pad(in.x(0), {.top = 1, .bottom = 2, .left = 3}, ctx);
+                     }});
   }
   cases.push_back({.name = "pad by nothing",
                    .inputs = {{1, 3, 3, 17}},
                    .run = [](auto& in, Context& ctx) { return ops::pad(in.x(0), {}, ctx); }});
-  cases.push_back({.name = "reshape", .inputs = {{2, 3, 4}}, .run = [](auto& in, Context& ctx) {
+  cases.push_back({.name = "reshape",
+                   .inputs = {{2, 3, 4}},
+                   .run = [](auto& in, Context& ctx) {
                      return ops::reshape(in.x(0), {4, 6}, ctx);
                    }});
-  cases.push_back({.name = "flatten", .inputs = {{2, 3, 4, 5}}, .run = [](auto& in, Context& ctx) {
-                     return ops::flatten(in.x(0), ctx);
-                   }});
+  cases.push_back({.name = "flatten",
+                   .inputs = {{2, 3, 4, 5}},
+                   .run = [](auto& in, Context& ctx) { return ops::flatten(in.x(0), ctx); }});
   return cases;
 }
 
@@ -295,21 +308,24 @@ inline List pooling_cases() {
        }) {
     const auto text = std::to_string(p.window.kernel) + " s" + std::to_string(p.window.stride) +
                       " p" + std::to_string(p.window.padding) + " " + to_string(p.x);
-    cases.push_back(
-        {.name = "max_pool2d " + text, .inputs = {p.x}, .run = [p](auto& in, Context& ctx) {
-           return ops::max_pool2d(in.x(0), p.window, ctx);
-         }});
-    cases.push_back(
-        {.name = "avg_pool2d " + text, .inputs = {p.x}, .run = [p](auto& in, Context& ctx) {
-           return ops::avg_pool2d(in.x(0), p.window, ctx);
-         }});
+    cases.push_back({.name = "max_pool2d " + text,
+                     .inputs = {p.x},
+                     .run = [p](auto& in, Context& ctx) {
+                       return ops::max_pool2d(in.x(0), p.window, ctx);
+                     }});
+    cases.push_back({.name = "avg_pool2d " + text,
+                     .inputs = {p.x},
+                     .run = [p](auto& in, Context& ctx) {
+                       return ops::avg_pool2d(in.x(0), p.window, ctx);
+                     }});
   }
   for (const auto& shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 3}, Shape{1, 7, 5, 17},
                             Shape{2, 4, 4, 64}, Shape{13, 27, 29, 33}}) {
-    cases.push_back(
-        {.name = "global_average_pool " + to_string(shape),
-         .inputs = {shape},
-         .run = [](auto& in, Context& ctx) { return ops::global_average_pool(in.x(0), ctx); }});
+    cases.push_back({.name = "global_average_pool " + to_string(shape),
+                     .inputs = {shape},
+                     .run = [](auto& in, Context& ctx) {
+                       return ops::global_average_pool(in.x(0), ctx);
+                     }});
   }
   return cases;
 }
@@ -346,25 +362,25 @@ void add_batch_norm_act(List& cases, Activation activation, const std::string& n
   if (weight.axes()) inputs.push_back(weight);
   if (residual) inputs.push_back(out);
   const bool convolves = weight.axes() > 0;
-  cases.push_back({.name = "batch_norm_act " + name + (residual ? ", residual, " : ", ") +
-                           (mode == Mode::training ? "" : "evaluation, ") +
-                           (convolves ? "behind a convolution, " : "") + to_string(shape),
-                   .inputs = inputs,
-                   .run =
-                       [=](auto& in, Context& ctx) {
-                         using T = typename std::decay_t<decltype(in)>::scalar;
-                         ctx.mode = mode;
-                         auto mean = in.constant({c}, -1, 1), var = in.constant({c}, 0.5, 2);
-                         Tensor<double> moments;
-                         Variable<T> x = in.x(0), past;
-                         if (convolves) {
-                           x = ops::conv2d<T>(x, in.w(3), {}, {.padding = 1}, ctx, &moments);
-                         }
-                         if (residual) past = in.x(convolves ? 4 : 3);
-                         return ops::batch_norm_act<T>(x, moments, {in.w(1), in.w(2), mean, var},
-                                                       past, activation, ctx);
-                       },
-                   .rereads = residual});
+  cases.push_back(
+      {.name = "batch_norm_act " + name + (residual ? ", residual, " : ", ") +
+               (mode == Mode::training ? "" : "evaluation, ") +
+               (convolves ? "behind a convolution, " : "") + to_string(shape),
+       .inputs = inputs,
+       .run = [=](auto& in, Context& ctx) {
+         using T = typename std::decay_t<decltype(in)>::scalar;
+         ctx.mode = mode;
+         auto mean = in.constant({c}, -1, 1), var = in.constant({c}, 0.5, 2);
+         Tensor<double> moments;
+         Variable<T> x = in.x(0), past;
+         if (convolves) {
+           x = ops::conv2d<T>(x, in.w(3), {}, {.padding = 1}, ctx, &moments);
+         }
+         if (residual) past = in.x(convolves ? 4 : 3);
+         return ops::batch_norm_act<T>(x, moments, {in.w(1), in.w(2), mean, var}, past, activation,
+                                       ctx);
+       },
+       .rereads = residual});
 }
 
 inline List batch_norm_act_cases() {
@@ -434,23 +450,21 @@ void add_batch_norm_gate(List& cases, Activation activation, const std::string& 
   const auto c = shape[-1];
   std::vector<Shape> inputs{shape, {c}, {c}, {c, c}};
   if (residual) inputs.push_back(shape);
-  cases.push_back({.name = "batch_norm_gate " + name + (residual ? ", residual, " : ", ") +
-                           (mode == Mode::training ? "" : "evaluation, ") + to_string(shape),
-                   .inputs = inputs,
-                   .run =
-                       [=](auto& in, Context& ctx) {
-                         using T = typename std::decay_t<decltype(in)>::scalar;
-                         ctx.mode = mode;
-                         auto mean = in.constant({c}, -1, 1), var = in.constant({c}, 0.5, 2);
-                         Variable<T> past;
-                         if (residual) past = in.x(4);
-                         const auto norm = ops::batch_norm_pool<T>(
-                             in.x(0), {}, {in.w(1), in.w(2), mean, var}, ctx);
-                         const auto gate =
-                             ops::sigmoid(ops::linear(norm.pooled, in.w(3), {}, ctx), ctx);
-                         return ops::gate_act<T>(norm, gate, past, activation, ctx);
-                       },
-                   .rereads = true});
+  cases.push_back(
+      {.name = "batch_norm_gate " + name + (residual ? ", residual, " : ", ") +
+               (mode == Mode::training ? "" : "evaluation, ") + to_string(shape),
+       .inputs = inputs,
+       .run = [=](auto& in, Context& ctx) {
+         using T = typename std::decay_t<decltype(in)>::scalar;
+         ctx.mode = mode;
+         auto mean = in.constant({c}, -1, 1), var = in.constant({c}, 0.5, 2);
+         Variable<T> past;
+         if (residual) past = in.x(4);
+         const auto norm = ops::batch_norm_pool<T>(in.x(0), {}, {in.w(1), in.w(2), mean, var}, ctx);
+         const auto gate = ops::sigmoid(ops::linear(norm.pooled, in.w(3), {}, ctx), ctx);
+         return ops::gate_act<T>(norm, gate, past, activation, ctx);
+       },
+       .rereads = true});
 }
 
 inline List batch_norm_gate_cases() {
@@ -460,8 +474,7 @@ inline List batch_norm_gate_cases() {
       add_batch_norm_gate(cases, ops::Relu(), "relu", {2, 3, 5, 3}, mode, residual);
       add_batch_norm_gate(cases, ops::Silu(), "silu", {3, 4, 5, 17}, mode, residual);
     }
-    add_batch_norm_gate(cases, kernels::Identity(), "alone", {1, 4, 4, 8}, Mode::training,
-                        residual);
+    add_batch_norm_gate(cases, kernels::Identity(), "alone", {1, 4, 4, 8}, Mode::training, residual);
     add_batch_norm_gate(cases, ops::Relu(), "relu", {13, 17, 9, 33}, Mode::training, residual);
   }
   return cases;
@@ -470,25 +483,29 @@ inline List batch_norm_gate_cases() {
 inline List dropout_cases() {
   List cases;
   for (const auto& shape : {Shape{5, 67}, Shape{3, 30001}}) {
-    cases.push_back(
-        {.name = "dropout " + to_string(shape),
-         .inputs = {shape},
-         .run = [](auto& in, Context& ctx) { return ops::dropout(in.x(0), 0.3, ctx); }});
+    cases.push_back({.name = "dropout " + to_string(shape),
+                     .inputs = {shape},
+                     .run = [](auto& in, Context& ctx) {
+                       return ops::dropout(in.x(0), 0.3, ctx);
+                     }});
   }
   for (const auto& shape : {Shape{3, 2, 3, 17}, Shape{13, 17, 9, 33}}) {
-    cases.push_back(
-        {.name = "dropout2d " + to_string(shape),
-         .inputs = {shape},
-         .run = [](auto& in, Context& ctx) { return ops::dropout2d(in.x(0), 0.4, ctx); }});
-    cases.push_back(
-        {.name = "drop_path " + to_string(shape),
-         .inputs = {shape},
-         .run = [](auto& in, Context& ctx) { return ops::drop_path(in.x(0), 0.4, ctx); }});
+    cases.push_back({.name = "dropout2d " + to_string(shape),
+                     .inputs = {shape},
+                     .run = [](auto& in, Context& ctx) {
+                       return ops::dropout2d(in.x(0), 0.4, ctx);
+                     }});
+    cases.push_back({.name = "drop_path " + to_string(shape),
+                     .inputs = {shape},
+                     .run = [](auto& in, Context& ctx) {
+                       return ops::drop_path(in.x(0), 0.4, ctx);
+                     }});
   }
-  cases.push_back(
-      {.name = "two dropouts in a row", .inputs = {{4, 33}}, .run = [](auto& in, Context& ctx) {
-         return ops::dropout(ops::dropout(in.x(0), 0.2, ctx), 0.2, ctx);
-       }});
+  cases.push_back({.name = "two dropouts in a row",
+                   .inputs = {{4, 33}},
+                   .run = [](auto& in, Context& ctx) {
+                     return ops::dropout(ops::dropout(in.x(0), 0.2, ctx), 0.2, ctx);
+                   }});
   return cases;
 }
 
@@ -512,23 +529,24 @@ inline List loss_cases() {
                          return ops::cross_entropy(in.x(0), targets, options, ctx);
                        }});
     }
-    cases.push_back(
-        {.name = "mse " + to_string(shape), .inputs = {shape}, .run = [=](auto& in, Context& ctx) {
-           return ops::mse(in.x(0), in.constant(shape, -1, 1), ctx);
-         }});
+    cases.push_back({.name = "mse " + to_string(shape),
+                     .inputs = {shape},
+                     .run = [=](auto& in, Context& ctx) {
+                       return ops::mse(in.x(0), in.constant(shape, -1, 1), ctx);
+                     }});
     cases.push_back({.name = "bce_with_logits " + to_string(shape),
                      .inputs = {shape},
-                     .run =
-                         [=](auto& in, Context& ctx) {
-                           return ops::bce_with_logits(in.x(0), in.constant(shape, 0, 1), ctx);
-                         },
+                     .run = [=](auto& in, Context& ctx) {
+                       return ops::bce_with_logits(in.x(0), in.constant(shape, 0, 1), ctx);
+                     },
                      .spread = 5});
   }
-  cases.push_back(
-      {.name = "cross_entropy, summed", .inputs = {{4, 6}}, .run = [](auto& in, Context& ctx) {
-         return ops::cross_entropy(in.x(0), in.labels(4, 6), {.reduction = ops::Reduction::sum},
-                                   ctx);
-       }});
+  cases.push_back({.name = "cross_entropy, summed",
+                   .inputs = {{4, 6}},
+                   .run = [](auto& in, Context& ctx) {
+                     return ops::cross_entropy(in.x(0), in.labels(4, 6),
+                                               {.reduction = ops::Reduction::sum}, ctx);
+                   }});
   return cases;
 }
 

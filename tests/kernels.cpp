@@ -472,7 +472,7 @@ struct DepthwiseData {
     DepthwiseData<double> d({.n = 0}, false, none);
     d.g = g;
     std::vector<accumulate_t<T>> wide(x.begin(), x.end());
-    if (map) map.map().unrounded(wide.data(), x.data(), g.n * g.h * g.w);
+    if (const auto f = map.map()) f.unrounded(wide.data(), x.data(), g.n * g.h * g.w);
     d.x = widened(wide, magnitudes), d.dy = widened(dy, magnitudes), d.dx = widened(dx, magnitudes);
     d.w = widened(w, magnitudes), d.dw = widened(dw, magnitudes);
     d.bias = widened(bias, magnitudes);

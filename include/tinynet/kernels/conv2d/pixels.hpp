@@ -4,7 +4,7 @@
 
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/kernels/conv2d/correlate.hpp>
-#include <tinynet/kernels/conv2d/tile_pack.hpp>
+#include <tinynet/kernels/conv2d/tile_source.hpp>
 
 #ifdef TINYNET_TILES
 

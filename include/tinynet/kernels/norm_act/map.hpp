@@ -20,8 +20,8 @@ class NormActMap {
   NormActMap(const F& f, const P* scale, const P* shift, std::int64_t c)
       : f_(f),
         loops_(&f_.loops("norm_act_map")),
-        unrounded_(loops_ == &norm_act_loops_reference<T, F> ? norm_act_reference::unrounded<T, F>
-                                                             : norm_act_simd::unrounded<T, F>),
+        unrounded_(loops_ == &norm_act_loops_reference<T, F> ? norm_act_reference::forward<T, F, A>
+                                                             : norm_act_simd::forward<T, F, A>),
         c_(c),
         period_(detail::whole_registers<T>(c) * c),
         rows_(static_cast<std::size_t>(2 * period_) * sizeof(P)) {
@@ -29,7 +29,6 @@ class NormActMap {
     for (std::int64_t i = 0; i < period_; ++i) to[i] = scale[i % c], to[period_ + i] = shift[i % c];
   }
 
-  explicit operator bool() const { return c_ > 0; }
   /// Not to be used after this object.
   InputMap map() const&& = delete;
   InputMap map() const& { return c_ > 0 ? InputMap{apply, apply_unrounded, this} : InputMap(); }

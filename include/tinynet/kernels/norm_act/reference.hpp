@@ -22,33 +22,21 @@ A derivative(const F& f, A z, A kept) {
   else return f.df(z + kept);
 }
 
-template <Scalar T, class F>
-void forward(const void* formula, const NormActForward<T>& o, std::int64_t elements,
+template <Scalar T, class F, class Y = T>
+void forward(const void* formula, const NormActForward<T, Y>& o, std::int64_t elements,
              std::int64_t period) {
   using A = accumulate_t<T>;
   const auto& f = *static_cast<const F*>(formula);
   for (std::int64_t i = 0; i < elements; ++i) {
     const auto ch = i % period;
     const A z = o.scale[ch] * static_cast<A>(o.x[i]) + o.shift[ch];
-    o.y[i] = static_cast<T>(f.f(o.residual ? z + static_cast<A>(o.residual[i]) : z));
-  }
-}
-
-/// f(scale * x + shift) in accumulate_t.
-template <Scalar T, class F>
-void unrounded(const void* formula, const NormActForward<T, accumulate_t<T>>& o,
-               std::int64_t elements, std::int64_t period) {
-  using A = accumulate_t<T>;
-  const auto& f = *static_cast<const F*>(formula);
-  for (std::int64_t i = 0; i < elements; ++i) {
-    const auto ch = i % period;
-    o.y[i] = f.f(o.scale[ch] * static_cast<A>(o.x[i]) + o.shift[ch]);
+    o.y[i] = static_cast<Y>(f.f(o.residual ? z + static_cast<A>(o.residual[i]) : z));
   }
 }
 
 template <Scalar T, class F>
-void sums(const void* formula, const NormActSums<T>& o, const std::array<accumulate_t<T>*, 2>& sums,
-          std::int64_t elements, std::int64_t period) {
+void sums(const void* formula, const NormActSums<T>& o,
+          const std::array<accumulate_t<T>*, 2>& sums, std::int64_t elements, std::int64_t period) {
   using A = accumulate_t<T>;
   const auto& f = *static_cast<const F*>(formula);
   for (auto* each : sums) std::fill_n(each, period, A(0));
@@ -80,8 +68,8 @@ void input(const void* formula, const NormActInput<T>& o, std::int64_t elements,
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 template <Scalar T, class F>
-inline constexpr NormActLoops<T> norm_act_loops_reference = {norm_act_reference::forward<T, F>,
-                                                             norm_act_reference::sums<T, F>,
-                                                             norm_act_reference::input<T, F>};
+inline constexpr NormActLoops<T> norm_act_loops_reference = {
+    norm_act_reference::forward<T, F>, norm_act_reference::sums<T, F>,
+    norm_act_reference::input<T, F>};
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

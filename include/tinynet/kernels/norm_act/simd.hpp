@@ -21,8 +21,8 @@ void for_periods(std::int64_t elements, std::int64_t period, const F& f) {
   }
 }
 
-template <Scalar T, class F>
-void forward(const void* formula, const NormActForward<T>& o, std::int64_t elements,
+template <Scalar T, class F, class Y = T>
+void forward(const void* formula, const NormActForward<T, Y>& o, std::int64_t elements,
              std::int64_t period) {
   using A = accumulate_t<T>;
   const F f = *static_cast<const F*>(formula);
@@ -42,18 +42,8 @@ void forward(const void* formula, const NormActForward<T>& o, std::int64_t eleme
 }
 
 template <Scalar T, class F>
-void unrounded(const void* formula, const NormActForward<T, accumulate_t<T>>& o,
-               std::int64_t elements, std::int64_t period) {
-  const F f = *static_cast<const F*>(formula);
-  for_periods<accumulate_t<T>>(elements, period, [=](std::int64_t i, std::int64_t ch, auto lanes) {
-    lanes.store(o.y + i, f.f(simd::fma(lanes.load(o.x + i), lanes.load(o.scale + ch),
-                                       lanes.load(o.shift + ch))));
-  });
-}
-
-template <Scalar T, class F>
-void sums(const void* formula, const NormActSums<T>& o, const std::array<accumulate_t<T>*, 2>& sums,
-          std::int64_t elements, std::int64_t period) {
+void sums(const void* formula, const NormActSums<T>& o,
+          const std::array<accumulate_t<T>*, 2>& sums, std::int64_t elements, std::int64_t period) {
   using A = accumulate_t<T>;
   using V = simd::batch<A>;
   const F f = *static_cast<const F*>(formula);
