@@ -317,6 +317,15 @@ void store(T* p, const std::type_identity_t<batch<accumulate_t<T>>>& x) {
   else detail::narrow(p, x);
 }
 
+/// x. GCC loads what several sums take from memory again for each: three times, for a window of three.
+template <class A>
+batch<A> in_register(batch<A> x) {
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+  __asm__("" : "+v"(x.data));
+#endif
+  return x;
+}
+
 /// Loads `n` elements, 0 < n <= width; the other lanes are zero. Tails take the same vector path as
 /// the rest, so that an element's value does not depend on where in an array it stands.
 #ifdef TINYNET_MASKED_TAILS

@@ -32,13 +32,8 @@ inline constexpr std::array depthwise_backward_weight_versions = {
 /// Of both gradients.
 template <Scalar T>
 inline constexpr std::array depthwise_backward_versions = {
-    DepthwiseBackward<T>{Path::simd, refuses_depthwise_backward_simd, depthwise_backward_simd<T>},
-    DepthwiseBackward<T>{Path::simd, accepts_all,
-                         depthwise_backward_apart<T, depthwise_backward_input_simd<T>,
-                                                  depthwise_backward_weight_simd<T>>},
-    DepthwiseBackward<T>{Path::reference, accepts_all,
-                         depthwise_backward_apart<T, depthwise_backward_input_reference<T>,
-                                                  depthwise_backward_weight_reference<T>>},
+    DepthwiseBackward<T>{Path::simd, accepts_all, depthwise_backward_simd<T>},
+    DepthwiseBackward<T>{Path::reference, accepts_all, depthwise_backward_reference<T>},
 };
 
 /// The version to run for a geometry: `depthwise_forward<T>(g).run(y, x, w, bias, g)`.

@@ -2,94 +2,220 @@
 
 #include <tinynet/kernels/depthwise_conv2d/simd.hpp>
 
-/// Both gradients at once. At stride 1 they are sums over the same rows of dy:
+/// The gradients of depthwise convolution, both at once or one of them. They are sums over the same
+/// pixels of dy:
 ///
-///   dx[ih, iw] = sum_{kh, kw} dy[ih + p - kh*d, iw + p - kw*d] * w[kh, kw]
-///   dw[kh, kw] = sum_{ih, iw} dy[ih + p - kh*d, iw + p - kw*d] * x[ih, iw]
+///   dx[ih, iw] = sum_{kh, kw} dy[oh, ow] * w[kh, kw]     where oh * s + kh * d - p = ih
+///   dw[kh, kw] = sum_{ih, iw} dy[oh, ow] * x[ih, iw]     and ow * s + kw * d - p = iw
 ///
-/// so dy is read and widened once, into the band of the input gradient, and x where it lies, or some rows of
-/// its map at a time.
+/// so dy is read and widened once, into the band, and x where it lies, or some rows of its map at a time.
+/// With a stride, s neighbouring pixels of x are taken for one with s times the channels, in rows that
+/// have the same remainder modulo s: each of those is a convolution of stride 1, whose band repeats the
+/// pixels of dy.
 namespace tinynet::inline TINYNET_ABI::kernels {
 
-inline const char* refuses_depthwise_backward_simd(const Conv2dGeometry& g) {
-  return g.stride == 1 ? nullptr : "at a stride the gradients read different pixels";
+namespace depthwise {
+
+/// Partial sums of a weight gradient.
+inline constexpr std::int64_t gradient_parts = 8;
+
+constexpr std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
+  return a / b - (a % b < 0 ? 1 : 0);
 }
 
-/// Images are dealt out to parts as for the weight gradient.
+/// Along one axis: pixel s * q + phase of x meets pixel q + shift of dy in tap `tap(phase, shift)`.
+struct GradientAxis {
+  std::int64_t stride, padding, dilation, taps;
+
+  /// Negative: in none.
+  std::int64_t tap(std::int64_t phase, std::int64_t shift) const {
+    const auto distance = phase + padding - stride * shift;
+    const bool meets = distance >= 0 && distance % dilation == 0 && distance / dilation < taps;
+    return meets ? distance / dilation : -1;
+  }
+  std::int64_t first_shift() const {
+    return -floor_divide((taps - 1) * dilation - padding, stride);
+  }
+  std::int64_t last_shift() const { return floor_divide(stride - 1 + padding, stride); }
+};
+
+/// What is the same for all images.
+struct GradientPlan {
+  GradientAxis rows, cols;
+  std::int64_t c = 0;  // s times the channels
+  BandShape band;
+  Slice<Taps> taps;                 // [s], of the rows of x of each remainder
+  Slice<std::int64_t> window_rows;  // [taps of all remainders]: kh
+  Slice<std::int64_t> shifts;       // and the shift of its column
+  std::int64_t all_taps = 0;
+
+  GradientPlan(Scratch& scratch, const Conv2dGeometry& g)
+      : rows{g.stride, g.padding, g.dilation, g.kh},
+        cols{g.stride, g.padding, g.dilation, g.kw},
+        c(g.stride * g.ic),
+        taps(scratch.list<Taps>(g.stride)) {
+    const auto columns = scratch.list<std::int64_t>(g.kw);  // the shifts that any phase has
+    const auto count = static_cast<std::int64_t>(find_shifts(columns));
+    const auto place = shape_band(scratch, columns.first(count), g);
+    window_rows = scratch.list<std::int64_t>(g.kh * count);
+    shifts = scratch.list<std::int64_t>(g.kh * count);
+    const auto room = round_up(g.kh * count, WeightSums<float>::group);
+    for (std::int64_t a = 0; a < g.stride; ++a) {
+      auto* const offsets = scratch.take<std::int64_t>(room).data();
+      auto* const weight_of = scratch.take<std::int64_t>(room).data();
+      std::int64_t n = 0;
+      for (auto row = rows.first_shift(); row <= rows.last_shift(); ++row) {
+        const auto kh = rows.tap(a, row);
+        for (std::int64_t k = 0; kh >= 0 && k < count; ++k, ++n, ++all_taps) {
+          const auto column = g.stride == 1 ? columns[k] - cols.first_shift() : k;
+          offsets[n] = (row - rows.first_shift()) * band.row_size() + column * place;
+          weight_of[n] = all_taps;
+          window_rows[all_taps] = kh;
+          shifts[all_taps] = columns[k];
+        }
+      }
+      std::fill(offsets + n, offsets + room, n > 0 ? offsets[n - 1] : 0);
+      Window window;
+      if (g.dilation == 1) window = {static_cast<int>(n / count), static_cast<int>(count), 1};
+      taps[a] = {offsets, weight_of, n, window};
+    }
+  }
+
+  /// Calls f(lane, its weight's place in w[c, kh, kw]) for the lanes of tap t that have one.
+  template <class F>
+  void for_weights(std::int64_t t, F&& f) const {
+    const auto channels = c / cols.stride;
+    for (std::int64_t phase = 0; phase < cols.stride; ++phase) {
+      const auto kw = cols.tap(phase, shifts[t]);
+      for (std::int64_t i = 0; kw >= 0 && i < channels; ++i) {
+        f(phase * channels + i, (i * rows.taps + window_rows[t]) * cols.taps + kw);
+      }
+    }
+  }
+
+ private:
+  std::size_t find_shifts(Slice<std::int64_t> found) const {
+    std::size_t count = 0;
+    for (auto shift = cols.first_shift(); shift <= cols.last_shift(); ++shift) {
+      bool any = false;
+      for (std::int64_t phase = 0; phase < cols.stride; ++phase) any |= cols.tap(phase, shift) >= 0;
+      if (any) found[count++] = shift;
+    }
+    return count;
+  }
+
+  /// Sets `band` and returns the elements from a column to the next. With a stride each shift has a place of
+  /// its own, with zeros where a phase has no tap: times a weight of zero an infinity would spread.
+  std::int64_t shape_band(Scratch& scratch, Slice<std::int64_t> columns, const Conv2dGeometry& g) {
+    band.c = g.ic;
+    if (g.stride == 1) {
+      band.left = -cols.first_shift();
+      band.cols = g.w + cols.last_shift() - cols.first_shift();
+      return g.ic;
+    }
+    const auto pixels = round_up(g.w, g.stride);
+    band.cols = static_cast<std::int64_t>(columns.size()) * pixels;
+    auto* const sources = scratch.take<std::int64_t>(band.cols).data();
+    for (std::int64_t i = 0; i < band.cols; ++i) {
+      const auto shift = columns[i / pixels], column = i % pixels / g.stride + shift;
+      sources[i] = cols.tap(i % g.stride, shift) >= 0 && column < g.ow ? column : -1;
+    }
+    band.sources = sources;
+    return pixels * g.ic;
+  }
+};
+
+}  // namespace depthwise
+
+/// Where `dx` or `dw` has no elements it is not wanted, nor what it is made from.
 template <Scalar T>
 void depthwise_backward_simd(std::span<T> dx, Store dx_store, std::span<param_t<T>> dw,
                              Store dw_store, std::span<const T> dy, std::span<const T> x,
                              InputMap map, std::span<const param_t<T>> w, const Conv2dGeometry& g) {
   using namespace depthwise;
   using X = accumulate_t<T>;
-  const auto c = g.ic, taps = g.kh * g.kw, row_size = g.w * c;
+  const auto s = g.stride, row_size = g.w * g.ic, weights_size = std::ssize(dw);
   Scratch scratch;
-  const auto weights = repeat_weights(scratch, w, c, taps);
-  const auto no_bias = repeat_weights(scratch, std::span<const X>(), c, 1);
-  const auto reach = (g.kh - 1) * g.dilation;  // rows of dy before the first that a row of dx reads
-  const BandShape one{.rows = 1 + reach,
-                      .cols = g.w + (g.kw - 1) * g.dilation,
-                      .left = (g.kw - 1) * g.dilation - g.padding,
-                      .c = c};
-  const auto rows = unit_rows(std::max<std::int64_t>(g.n, 1), g.h, one.row_size());
-  const auto blocks = (g.h + rows - 1) / rows, units = g.n * blocks;
-  const auto parts = std::min(gradient_parts, units);
-  const auto partial = scratch.take<X>(parts * c * taps);
+  const GradientPlan plan(scratch, g);
+  const auto weights = weight_rows<X>(scratch, plan.all_taps, plan.c, [&](auto t, X* row) {
+    plan.for_weights(t, [&](auto lane, auto at) { row[lane] = w.empty() ? X(0) : w[at]; });
+  });
+  const auto no_bias = weight_rows<X>(scratch, 1, plan.c, [](auto, X*) {});
+  const auto step = plan.band.row_size();
+  const auto reach = plan.rows.last_shift() - plan.rows.first_shift(), q_rows = pieces(g.h, s);
+  const auto rows = unit_rows(g.n, q_rows, step), blocks = pieces(q_rows, rows);
+  const auto units = g.n * blocks, parts = std::min(gradient_parts, units);
+  auto* const partial = scratch.take<X>(parts * weights_size).data();
   parallel_for(parts, cost(g), [&](std::int64_t part) {
     Scratch own;
-    WeightSums<X> sums(own, c, taps);
-    // In the order of the band, which is that of the window from its end.
-    const auto offsets = own.take<std::int64_t>(sums.groups * sums.group);
-    const auto weight_of = own.take<std::int64_t>(taps);
-    for (std::int64_t i = 0; i < sums.groups * sums.group; ++i) {
-      const auto t = std::min(i, taps - 1);
-      offsets[i] = t / g.kw * g.dilation * one.row_size() + t % g.kw * g.dilation * c;
+    List<WeightSums<X>> sums;
+    for (const auto& taps : plan.taps) {
+      if (!dw.empty()) sums.push_back(WeightSums<X>(own, plan.c, taps.count));
     }
-    for (std::int64_t t = 0; t < taps; ++t) weight_of[t] = taps - 1 - t;
-    const Taps<X> reads{offsets.data(), weight_of.data(), taps, adjacent_three(g)};
-    auto* const band = own.take<X>((rows + reach) * one.row_size()).data();
-    auto* const mapped = map ? own.take<X>(together * row_size).data() : nullptr;
+    Band<T, X> band(own, plan.band, together + reach, {}, g.oh, g.ow);
+    auto* const mapped = map && !dw.empty() ? own.take<X>(together * s * row_size).data() : nullptr;
     for (auto unit = units * part / parts; unit < units * (part + 1) / parts; ++unit) {
-      const auto n = unit / blocks, begin = unit % blocks * rows, end = std::min(begin + rows, g.h);
-      BandCopy<T, X> copy{band, dy.data() + n * g.oh * g.ow * c, {}, g.oh,
-                          g.ow, begin + g.padding - reach,       one};
-      for (auto row = begin; row < end; row += together) {
-        const auto some = std::min(together, end - row);
-        copy.up_to(row - begin + some + reach);
-        const auto at = (n * g.h + row) * row_size;
-        const auto* from = band + (row - begin) * one.row_size();
-        correlate(some, dx.data() + at, row_size, row_size, dx_store, from, one.row_size(), reads,
-                  weights, no_bias, c);
-        const auto add = [&](const auto* inputs) {
-          sums.add(some, inputs, row_size, from, one.row_size(), offsets.data(),
-                   adjacent_three(g) && g.kw == 3);
-        };
-        if (!map) {
-          add(x.data() + at);
-          continue;
+      const auto n = unit / blocks, begin = unit % blocks * rows;
+      const auto end = std::min(begin + rows, q_rows);
+      band.begin(dy.data() + n * g.oh * g.ow * g.ic);
+      for (auto q = begin; q < end; q += together) {
+        const auto some = std::min(together, end - q);
+        const auto* from = band.rows(q + plan.rows.first_shift(), some + reach);
+        const auto at = (n * g.h + q * s) * row_size;
+        if (mapped) {
+          map.unrounded(mapped, x.data() + at, std::min(some * s, g.h - q * s) * g.w);
         }
-        map.unrounded(mapped, x.data() + at, some * g.w);
-        add(mapped);
+        for (std::int64_t a = 0; a < std::min(s, g.h - q * s); ++a) {
+          const auto count = std::min(some, pieces(g.h - a, s) - q);
+          const auto& taps = plan.taps[a];
+          T* const to = dx.data() + at + a * row_size;
+          const auto gradients = [&](const auto* inputs) {
+            inputs += a * row_size;
+            auto& sum = sums.begin()[a];
+            if (dx.empty()) {
+              sum.add(count, inputs, s * row_size, row_size, from, step, taps);
+            } else {
+              correlate_and_add(sum, count, to, inputs, s * row_size, row_size, dx_store, from,
+                                step, taps, weights, no_bias);
+            }
+          };
+          if (dw.empty()) {
+            correlate(count, to, s * row_size, row_size, dx_store, from, step, taps, weights,
+                      no_bias, plan.c);
+          } else if (mapped) {
+            gradients(mapped);
+          } else {
+            gradients(x.data() + at);
+          }
+        }
       }
     }
-    sums.fold(partial.data() + part * c * taps);
+    X* const own_sums = partial + part * weights_size;
+    std::fill(own_sums, own_sums + weights_size, X(0));
+    std::int64_t all = 0;
+    for (std::int64_t a = 0; !dw.empty() && a < s; ++a) {
+      for (std::int64_t t = 0; t < plan.taps[a].count; ++t, ++all) {
+        plan.for_weights(
+            all, [&](auto lane, auto at) { own_sums[at] += sums.begin()[a].total(lane, t); });
+      }
+    }
   });
-  for (std::int64_t i = 0; i < c * taps; ++i) {
-    const auto from = i / taps * taps + taps - 1 - i % taps;
+  for (std::int64_t i = 0; i < weights_size; ++i) {
     X sum = 0;
-    for (std::int64_t part = 0; part < parts; ++part) sum += partial[part * c * taps + from];
+    for (std::int64_t part = 0; part < parts; ++part) sum += partial[part * weights_size + i];
     put(dw[i], sum, dw_store);
   }
 }
 
-/// The two by themselves.
-template <Scalar T, auto input, auto weight>
-void depthwise_backward_apart(std::span<T> dx, Store dx_store, std::span<param_t<T>> dw,
-                              Store dw_store, std::span<const T> dy, std::span<const T> x,
-                              InputMap map, std::span<const param_t<T>> w,
-                              const Conv2dGeometry& g) {
-  input(dx, dx_store, dy, w, g);
-  weight(dw, dw_store, dy, x, map, g);
+template <Scalar T>
+void depthwise_backward_input_simd(std::span<T> dx, Store store, std::span<const T> dy,
+                                   std::span<const param_t<T>> w, const Conv2dGeometry& g) {
+  depthwise_backward_simd<T>(dx, store, {}, {}, dy, {}, {}, w, g);
+}
+template <Scalar T>
+void depthwise_backward_weight_simd(std::span<param_t<T>> dw, Store store, std::span<const T> dy,
+                                    std::span<const T> x, InputMap map, const Conv2dGeometry& g) {
+  depthwise_backward_simd<T>({}, {}, dw, store, dy, x, map, {}, g);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include <tinynet/core/pieces.hpp>
 #include <tinynet/core/scratch.hpp>
 #include <tinynet/kernels/input_map.hpp>
 #include <tinynet/kernels/loops.hpp>
@@ -16,48 +17,22 @@
 /// columns that one tap reads side by side.
 namespace tinynet::inline TINYNET_ABI::kernels::depthwise {
 
-/// Writes one vector of sums, or what is left of one. Called, it took an eighth of a pass.
-template <class T, class X>
-[[gnu::always_inline]] inline void put(T* to, simd::batch<X> x, std::int64_t left, Store store) {
-  if (left >= simd::width<X>) {
-    if (store == Store::add) x = x + simd::load(to);
-    simd::store(to, x);
-  } else {
-    if (store == Store::add) x = x + simd::load_partial(to, left);
-    simd::store_partial(to, x, left);
-  }
-}
-
-/// Writes `count` sums.
-template <class T, class X>
-void narrow_row(T* to, const X* from, std::int64_t count, Store store) {
-  for (std::int64_t i = 0; i < count; i += simd::width<X>) {
-    put(to + i, simd::load(from + i), count - i, store);
-  }
-}
-
-/// The shape of a band: source column of (phase f, column q) is q * stride + f - left.
+/// A row of a band: pixels of an image's row one after the other, or those that a list names.
 struct BandShape {
-  std::int64_t rows = 0;
-  std::int64_t cols = 0;    // of each phase
-  std::int64_t stride = 1;  // phases: columns are dealt out to `stride` groups
-  std::int64_t left = 0;    // zero columns in front; negative where columns are left out
+  std::int64_t cols = 0;
   std::int64_t c = 0;
+  std::int64_t left = 0;  // zero pixels in front; negative where columns are left out
+  const std::int64_t* sources =
+      nullptr;  // [cols], in place of `left`: columns, negative ones are zeros
 
-  std::int64_t row_size() const { return stride * cols * c; }
-  /// Where the source column `column - left` of a row stands.
-  std::int64_t offset(std::int64_t column) const {
-    return (column % stride * cols + column / stride) * c;
+  static constexpr std::int64_t alignment = 16;  // elements: a line, or two
+  std::int64_t row_size() const { return round_up(cols * c, alignment); }
+  /// Elements before the first of the image, so that it stands at the beginning of a line. A store into two lines
+  /// takes twice as long.
+  std::int64_t shift() const {
+    return sources ? 0 : (alignment - left * c % alignment) % alignment;
   }
 };
-
-/// Copies a pixel of c elements by whole vectors: what stands behind both pixels is read and
-/// overwritten, so pixels are copied in the order they lie in. With 20 channels a masked second
-/// vector took most of the time.
-template <class X>
-[[gnu::always_inline]] inline void copy_pixel(X* to, const X* from, std::int64_t c) {
-  for (std::int64_t j = 0; j < c; j += simd::width<X>) simd::store(to + j, simd::load(from + j));
-}
 
 /// Widens pixels through a map where there is one.
 template <class T, class X>
@@ -67,78 +42,95 @@ template <class T, class X>
   else widen(to, from, pixels * c);
 }
 
-/// Copies the map of rows [first, first + rows) of an image [h, w, c]; what lies outside of it becomes zero.
-/// A vector that starts in a row is read to its end, so that `to` should come from Scratch, which
-/// has memory to spare behind it.
+/// Copies a row of an image [h, w, c], or of its map, and zeros around it.
 template <class T, class X>
-void copy_band(X* to, const T* image, InputMap map, std::int64_t h, std::int64_t w,
-               std::int64_t first, const BandShape& band) {
+void copy_row(X* to, const T* from, InputMap map, std::int64_t w, const BandShape& band) {
   const auto c = band.c;
+  if (!band.sources) {
+    const auto begin = std::clamp<std::int64_t>(band.left, 0, band.cols);
+    const auto end = std::clamp<std::int64_t>(w + band.left, begin, band.cols);
+    std::fill(to, to + begin * c, X(0));
+    widen_pixels(to + begin * c, from + (begin - band.left) * c, map, end - begin, c);
+    std::fill(to + end * c, to + band.cols * c, X(0));
+    return;
+  }
   Scratch scratch;
-  X* wide = band.stride == 1 ? nullptr : scratch.take<X>(w * c).data();
-  for (std::int64_t row = first; row < first + band.rows; ++row, to += band.row_size()) {
-    if (row < 0 || row >= h) {
-      std::fill(to, to + band.row_size(), X(0));
-      continue;
-    }
-    const T* from = image + row * w * c;
-    if (band.stride == 1) {
-      const auto begin = std::clamp<std::int64_t>(band.left, 0, band.cols);
-      const auto end = std::clamp<std::int64_t>(w + band.left, begin, band.cols);
-      std::fill(to, to + begin * c, X(0));
-      widen_pixels(to + begin * c, from + (begin - band.left) * c, map, end - begin, c);
-      std::fill(to + end * c, to + band.cols * c, X(0));
-      continue;
-    }
-    widen_pixels(wide, from, map, w, c);
-    for (std::int64_t phase = 0; phase < band.stride; ++phase) {
-      auto source = phase - band.left;
-      for (std::int64_t q = 0; q < band.cols; ++q, source += band.stride) {
-        X* pixel = to + (phase * band.cols + q) * c;
-        if (source >= 0 && source < w) copy_pixel(pixel, wide + source * c, c);
-        else std::fill(pixel, pixel + c, X(0));
-      }
-    }
+  auto* const pixels = scratch.take<X>((w + 1) * c).data();
+  widen_pixels(pixels, from, map, w, c);
+  auto* const zeros = pixels + w * c;
+  std::fill(zeros, zeros + c, X(0));
+  // By whole vectors: what stands behind a pixel is read too, and overwritten by the next one. With 20 channels a
+  // masked second vector took most of the time.
+  for (std::int64_t i = 0; i < band.cols; ++i, to += c) {
+    const X* pixel = band.sources[i] < 0 ? zeros : pixels + band.sources[i] * c;
+    for (std::int64_t j = 0; j < c; j += simd::width<X>) simd::store(to + j, simd::load(pixel + j));
   }
 }
 
-/// Copies a band piece by piece, from its first row on.
+/// A few rows at a time, from top to bottom: as many as stay in L1 between their copy and those who read them.
 template <class T, class X>
-struct BandCopy {
-  X* to;
-  const T* image;
-  InputMap map;
-  std::int64_t h, w, first;
-  BandShape band;
-  std::int64_t copied = 0;
+class Band {
+ public:
+  /// For at most `rows` rows at once, of images [h, w, c].
+  Band(Scratch& scratch, const BandShape& shape, std::int64_t rows, InputMap map, std::int64_t h,
+       std::int64_t w)
+      : shape_(shape),
+        map_(map),
+        h_(h),
+        w_(w),
+        data_(scratch.take<X>(rows * shape.row_size() + BandShape::alignment).data() +
+              shape.shift()) {}
 
-  void up_to(std::int64_t rows) {
-    auto part = band;
-    part.rows = rows - copied;
-    copy_band(to + copied * band.row_size(), image, map, h, w, first + copied, part);
-    copied = rows;
+  void begin(const T* image) {
+    image_ = image;
+    held_ = 0;
   }
+
+  /// Rows [first, first + count); what lies outside of the image is zero. Those that the call before had
+  /// are moved, not copied again.
+  const X* rows(std::int64_t first, std::int64_t count) {
+    const auto step = shape_.row_size();
+    const auto kept = held_ > 0 ? std::max<std::int64_t>(first_ + held_ - first, 0) : 0;
+    if (kept > 0) std::copy_n(data_ + (first - first_) * step, kept * step, data_);
+    for (auto row = first + kept; row < first + count; ++row) {
+      X* to = data_ + (row - first) * step;
+      if (row < 0 || row >= h_) std::fill(to, to + shape_.cols * shape_.c, X(0));
+      else copy_row(to, image_ + row * w_ * shape_.c, map_, w_, shape_);
+    }
+    first_ = first;
+    held_ = count;
+    return data_;
+  }
+
+ private:
+  BandShape shape_;
+  InputMap map_;
+  std::int64_t h_, w_;
+  X* data_;
+  const T* image_ = nullptr;
+  std::int64_t first_ = 0, held_ = 0;  // rows
 };
 
-/// The weights of a window as rows: row t holds tap t for channels 0 .. c - 1, 0, 1, ... so that a
-/// vector may begin at any channel.
+/// Weights as rows: row t holds those of tap t for channels 0 .. c - 1, 0, 1, ... so that a vector may begin at
+/// any channel.
 template <class X>
 struct WeightRows {
   const X* data = nullptr;
   std::int64_t step = 0;
 };
 
-template <class X>
-WeightRows<X> repeat_weights(Scratch& scratch, std::span<const X> w, std::int64_t c,
-                             std::int64_t taps) {
+/// Of `taps` taps; set(t, row) writes the first c of a row, which are zero before.
+template <class X, class F>
+WeightRows<X> weight_rows(Scratch& scratch, std::int64_t taps, std::int64_t c, F&& set) {
   const auto step = c + simd::width<X> - 1;
-  const auto rows = scratch.take<X>(taps * step);
+  auto* const rows = scratch.take<X>(taps * step).data();
+  std::fill(rows, rows + taps * step, X(0));
   for (std::int64_t t = 0; t < taps; ++t) {
-    for (std::int64_t j = 0; j < step; ++j) {
-      rows[t * step + j] = w.empty() ? X(0) : w[j % c * taps + t];
-    }
+    X* const row = rows + t * step;
+    set(t, row);
+    for (auto i = c; i < step; ++i) row[i] = row[i - c];
   }
-  return {rows.data(), step};
+  return {rows, step};
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels::depthwise

@@ -109,4 +109,13 @@ void depthwise_backward_weight_reference(std::span<param_t<T>> dw, Store store,
   }
 }
 
+template <Scalar T>
+void depthwise_backward_reference(std::span<T> dx, Store dx_store, std::span<param_t<T>> dw,
+                                  Store dw_store, std::span<const T> dy, std::span<const T> x,
+                                  InputMap map, std::span<const param_t<T>> w,
+                                  const Conv2dGeometry& g) {
+  depthwise_backward_input_reference<T>(dx, dx_store, dy, w, g);
+  depthwise_backward_weight_reference<T>(dw, dw_store, dy, x, map, g);
+}
+
 }  // namespace tinynet::inline TINYNET_ABI::kernels
