@@ -91,6 +91,9 @@ class Tiles {
     const auto sum = wide ? sum_tiles<2, 2> : sum_tiles<2, 1>;
     const auto sum_last = wide ? sum_tiles<1, 2> : sum_tiles<1, 1>;
     for (; pixels > 0; pixels -= 32, out.to += 32 * out.step, x += 32 * row_) {
+      constexpr std::int64_t bytes = 32 * sizeof(bfloat16);
+      if (out.reads_ahead) prefetch_ahead(x, row_ * bytes);
+      if (out.writes_ahead) prefetch_ahead<Access::write>(out.to, out.step * bytes);
       (pixels > 16 ? sum : sum_last)(sums_[0], x, weights, row_, depth_);
       finish();
       waiting_ = std::min<std::int64_t>(pixels, 32);

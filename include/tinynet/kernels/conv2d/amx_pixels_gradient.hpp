@@ -21,13 +21,19 @@ inline const char* refuses_weight_tiles(const Conv2dGeometry& g) {
 inline constexpr std::int64_t sums_of_block = width * width;
 
 /// Pairs up to 32 channels of pixels `row` elements apart: two tiles, of 16 channels each, for each 32
-/// pixels; those that are missing at the end are zero. `turn`: to tiles of 16 channels x 32 pixels.
+/// pixels; those that are missing at the end are zero. `turn`: to tiles of 16 channels x 32 pixels. `ahead`: asks
+/// memory for the pixels behind, which else would wait until these are multiplied.
 TINYNET_TARGET_BF16 inline void pair_block(bfloat16* to, const bfloat16* from, std::int64_t row,
-                                           std::int64_t channels, std::int64_t pixels, bool turn) {
+                                           std::int64_t channels, std::int64_t pixels, bool turn,
+                                           bool ahead) {
   const auto mask = conv2d_tiles::chunk_mask(channels, 0);
   const auto zero = _mm512_setzero_si512();
   for (std::int64_t left = pixels; left > 0; left -= 32, to += 2 * tiles::tile_elements) {
     for (std::int64_t p = 0; p < 32; p += 2, from += 2 * row) {
+      if (ahead) {
+        prefetch_ahead(from, 1);
+        prefetch_ahead(from + row, 1);
+      }
       const auto first = p < left ? _mm512_maskz_loadu_epi16(mask, from) : zero;
       const auto second = p + 1 < left ? _mm512_maskz_loadu_epi16(mask, from + row) : zero;
       conv2d_tiles::store_pairs(to + p / 2 * tiles::tile_depth, first, second);
@@ -52,13 +58,14 @@ void sum_tiles_of(float* sums, const bfloat16* dy, const Source& x, const Pixels
     const auto end = std::min(begin + block, unit.end), count = end - begin;
     const auto* from = rows_of(copy, x, p, {begin, end});
     const auto pack = [&](bfloat16* to, const bfloat16* image, std::int64_t channels,
-                          std::int64_t row, bool turn) {
+                          std::int64_t row, bool turn, bool ahead) {
       for (std::int64_t c = 0; c < channels; c += width) {
-        pair_block(to + c * block, image + c, row, std::min(width, channels - c), count, turn);
+        pair_block(to + c * block, image + c, row, std::min(width, channels - c), count, turn,
+                   ahead);
       }
     };
-    pack(x_tiles, from, p.in, p.row, false);
-    pack(dy_tiles, dy + begin * p.out, p.out, p.out, true);
+    pack(x_tiles, from, p.in, p.row, false, from != copy);
+    pack(dy_tiles, dy + begin * p.out, p.out, p.out, true, true);
     const tiles::Step whole;
     for (std::int64_t o = 0; o < outputs; ++o) {
       for (std::int64_t i = 0; i < inputs; ++i) {

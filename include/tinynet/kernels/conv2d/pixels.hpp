@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include <tinynet/core/cache.hpp>
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/kernels/conv2d/correlate.hpp>
 #include <tinynet/kernels/conv2d/tile_source.hpp>
@@ -105,7 +106,11 @@ void lay_out(bfloat16* to, const Source& s, const Pixels& p, Range range) {
     }
     const auto* from =
         x + ((row / p.oh * s.height + row % p.oh * p.stride) * s.width + col * p.stride) * p.in;
+    // With a stride the next row that is read.
+    const auto ahead = p.stride == 1 ? prefetch_distance / std::int64_t{sizeof(bfloat16)}
+                                     : p.stride * s.width * p.in;
     for (auto pixel = i; pixel < end; ++pixel, to += p.row, from += p.stride * p.in) {
+      prefetch(from + ahead, p.in * std::int64_t{sizeof(bfloat16)});
       if (s.map) s.map(to, from, 1);
       else std::copy_n(from, p.in, to);
     }
@@ -130,6 +135,8 @@ struct Output {
   const float* center;  // [32], of the moments
   float* moments;       // [32] sums, to which pixels are added; null: not wanted
   float* squares;       // [32]
+  bool reads_ahead;     // asks memory for the pixels behind these
+  bool writes_ahead;    // and for the outputs behind
 };
 
 /// Some pixels and some blocks of 32 outputs; `moments` [2, out], or null.
@@ -162,7 +169,8 @@ void run_unit(bfloat16* y, Store store, const Source& s, const bfloat16* weights
     const auto last = std::min(blocks.end * width, p.out);
     for (auto o = blocks.begin * width; o < last; o += width) {
       unit({y + begin * p.out + o, p.out, store, conv2d_tiles::chunk_mask(p.out, o), bias + o,
-            center + o, moments ? sums + o : nullptr, squares + o},
+            center + o, moments ? sums + o : nullptr, squares + o,
+            in_place && o == blocks.begin * width, o == blocks.begin * width},
            from, weights + o / width * p.packed_block(), end - begin);
     }
     unit.finish();

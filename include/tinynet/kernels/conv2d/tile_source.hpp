@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+
 #include <tinynet/core/parallel.hpp>
 #include <tinynet/kernels/conv2d/tile_copy.hpp>
 
@@ -70,6 +72,33 @@ Source mapped_source(std::span<const T> x, InputMap map, const Conv2dGeometry& g
   return source;
 }
 
+/// A row of a window, as far as it lies in the 32 elements of a chunk.
+struct WindowRow {
+  const std::uint16_t* pixels;  // the image's row
+  std::int64_t at;              // where it begins in the chunk, may be negative
+  std::uint32_t mask;           // of the elements of the chunk that it fills
+};
+
+/// Windows that lie in the image, one after the other: their rows begin at `start`, and `step` elements further on
+/// for each next.
+template <int rows>
+TINYNET_TARGET_BF16 void fold_inside(std::uint16_t* line, std::int64_t line_step,
+                                     const WindowRow* window, std::int64_t start,
+                                     std::int64_t step, std::int64_t count) {
+  const std::uint16_t* from[rows];
+#pragma GCC unroll 5
+  for (int i = 0; i < rows; ++i) from[i] = window[i].pixels + start - window[i].at;
+  for (; count > 0; --count, line += line_step) {
+    auto all = _mm512_setzero_si512();
+#pragma GCC unroll 5
+    for (int i = 0; i < rows; ++i) {
+      all = _mm512_mask_loadu_epi16(all, window[i].mask, from[i]);
+      from[i] += step;
+    }
+    _mm512_store_si512(line, all);
+  }
+}
+
 /// Lays out the windows of `count` outputs of a row, from output (row, col) of an image on: in each
 /// window the rows of its pixels follow each other, zeros where there is padding; of these elements
 /// `s.count` from `s.channel` on. They have 16 bits: convolutions of wider ones are not folded.
@@ -79,20 +108,19 @@ TINYNET_TARGET_BF16 inline void fold_windows(std::uint16_t* to, const Source& s,
   const auto& g = *s.window;
   const auto* x_data = reinterpret_cast<const std::uint16_t*>(s.data);
   const auto pixel = g.ic, length = g.kw * pixel, width = g.w * pixel;
-  const auto chunks = pieces(s.count, depth);
-  struct Row {                    // of a window, as far as it lies in a chunk
-    const std::uint16_t* pixels;  // the image's row
-    std::int64_t at;              // where it begins in the chunk, may be negative
-    std::uint32_t mask;           // of the elements of the chunk that it fills
-  };
+  const auto chunks = pieces(s.count, depth), line_step = chunks * depth;
   // `first` to `last` are the elements of the row that lie in the image.
   const auto mask_of = [](std::int64_t at, std::int64_t first, std::int64_t last) {
     const auto begin = std::max<std::int64_t>(at + first, 0);
     const auto end = std::min<std::int64_t>(at + last, depth);
     return begin < end ? (~0u >> (32 - (end - begin))) << begin : 0u;
   };
+  // Outputs whose windows lie in the image.
+  const auto begin = std::clamp(pieces(g.padding, g.stride), col, col + count);
+  const auto room = g.w - g.kw + g.padding;
+  const auto end = room < 0 ? begin : std::clamp(room / g.stride + 1, begin, col + count);
   Scratch scratch;
-  const auto window = scratch.list<Row>(g.kh);
+  const auto window = scratch.list<WindowRow>(g.kh);
   for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
     std::size_t rows = 0;
     for (std::int64_t i = 0; i < g.kh; ++i) {
@@ -102,21 +130,28 @@ TINYNET_TARGET_BF16 inline void fold_windows(std::uint16_t* to, const Source& s,
       if (y < 0 || y >= g.h || !mask) continue;
       window[rows++] = {x_data + (image * g.h + y) * width, at, mask};
     }
-    auto* line = to + chunk * depth;
-    for (std::int64_t x = col; x < col + count; ++x, line += chunks * depth) {
-      const auto start = (x * g.stride - g.padding) * pixel;  // in a row of the image
-      const bool inside = start >= 0 && start + length <= width;
+    const auto start = [&](std::int64_t x) { return (x * g.stride - g.padding) * pixel; };
+    const auto line = [&](std::int64_t x) { return to + chunk * depth + (x - col) * line_step; };
+    const auto at_border = [&](std::int64_t x) {
       auto all = _mm512_setzero_si512();
       for (std::size_t i = 0; i < rows && x < g.ow; ++i) {
         const auto& [pixels, at, whole] = window[i];
-        const auto mask = inside ? whole
-                                 : mask_of(at, std::max<std::int64_t>(-start, 0),
-                                           std::min(length, width - start));
+        const auto mask = mask_of(at, std::max<std::int64_t>(-start(x), 0),
+                                  std::min(length, width - start(x)));
         // Elements outside the mask are not touched, wherever the pointer would take them.
-        all = _mm512_mask_loadu_epi16(all, mask, pixels + start - at);
+        all = _mm512_mask_loadu_epi16(all, mask, pixels + start(x) - at);
       }
-      _mm512_store_si512(line, all);
+      _mm512_store_si512(line(x), all);
+    };
+    constexpr std::array inside = {fold_inside<1>, fold_inside<2>, fold_inside<3>, fold_inside<4>,
+                                   fold_inside<5>};
+    const bool few = rows > 0 && rows <= inside.size();
+    if (few) {
+      inside[rows - 1](line(begin), line_step, window.data(), start(begin), g.stride * pixel,
+                       end - begin);
     }
+    for (auto x = col; x < begin; ++x) at_border(x);
+    for (auto x = few ? end : begin; x < col + count; ++x) at_border(x);
   }
 }
 

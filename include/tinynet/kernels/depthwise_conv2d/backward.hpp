@@ -1,5 +1,6 @@
 #pragma once
 
+#include <tinynet/kernels/depthwise_conv2d/gradient_plan.hpp>
 #include <tinynet/kernels/depthwise_conv2d/simd.hpp>
 
 /// The gradients of depthwise convolution, both at once or one of them. They are sums over the same
@@ -9,9 +10,6 @@
 ///   dw[kh, kw] = sum_{ih, iw} dy[oh, ow] * x[ih, iw]     and ow * s + kw * d - p = iw
 ///
 /// so dy is read and widened once, into the band, and x where it lies, or some rows of its map at a time.
-/// With a stride, s neighbouring pixels of x are taken for one with s times the channels, in rows that
-/// have the same remainder modulo s: each of those is a convolution of stride 1, whose band repeats the
-/// pixels of dy.
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 namespace depthwise {
@@ -19,109 +17,70 @@ namespace depthwise {
 /// Partial sums of a weight gradient.
 inline constexpr std::int64_t gradient_parts = 8;
 
-constexpr std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
-  return a / b - (a % b < 0 ? 1 : 0);
-}
+template <Scalar T>
+struct GradientPass {
+  using X = accumulate_t<T>;
 
-/// Along one axis: pixel s * q + phase of x meets pixel q + shift of dy in tap `tap(phase, shift)`.
-struct GradientAxis {
-  std::int64_t stride, padding, dilation, taps;
+  const Conv2dGeometry& g;
+  const GradientPlan& plan;
+  std::span<T> dx;  // empty: not wanted
+  Store store;
+  bool sums_wanted;
+  std::span<const T> dy, x;
+  InputMap map;
+  WeightRows<X> weights, no_bias;
 
-  /// Negative: in none.
-  std::int64_t tap(std::int64_t phase, std::int64_t shift) const {
-    const auto distance = phase + padding - stride * shift;
-    const bool meets = distance >= 0 && distance % dilation == 0 && distance / dilation < taps;
-    return meets ? distance / dilation : -1;
-  }
-  std::int64_t first_shift() const {
-    return -floor_divide((taps - 1) * dilation - padding, stride);
-  }
-  std::int64_t last_shift() const { return floor_divide(stride - 1 + padding, stride); }
-};
+  std::int64_t row_size() const { return g.w * g.ic; }
+  std::int64_t q_rows() const { return pieces(g.h, g.stride); }  // of each remainder
+  std::int64_t reach() const { return plan.rows.last_shift() - plan.rows.first_shift(); }
 
-/// What is the same for all images.
-struct GradientPlan {
-  GradientAxis rows, cols;
-  std::int64_t c = 0;  // s times the channels
-  BandShape band;
-  Slice<Taps> taps;                 // [s], of the rows of x of each remainder
-  Slice<std::int64_t> window_rows;  // [taps of all remainders]: kh
-  Slice<std::int64_t> shifts;       // and the shift of its column
-  std::int64_t all_taps = 0;
-
-  GradientPlan(Scratch& scratch, const Conv2dGeometry& g)
-      : rows{g.stride, g.padding, g.dilation, g.kh},
-        cols{g.stride, g.padding, g.dilation, g.kw},
-        c(g.stride * g.ic),
-        taps(scratch.list<Taps>(g.stride)) {
-    const auto columns = scratch.list<std::int64_t>(g.kw);  // the shifts that any phase has
-    const auto count = static_cast<std::int64_t>(find_shifts(columns));
-    const auto place = shape_band(scratch, columns.first(count), g);
-    window_rows = scratch.list<std::int64_t>(g.kh * count);
-    shifts = scratch.list<std::int64_t>(g.kh * count);
-    const auto room = round_up(g.kh * count, WeightSums<float>::group);
-    for (std::int64_t a = 0; a < g.stride; ++a) {
-      auto* const offsets = scratch.take<std::int64_t>(room).data();
-      auto* const weight_of = scratch.take<std::int64_t>(room).data();
-      std::int64_t n = 0;
-      for (auto row = rows.first_shift(); row <= rows.last_shift(); ++row) {
-        const auto kh = rows.tap(a, row);
-        for (std::int64_t k = 0; kh >= 0 && k < count; ++k, ++n, ++all_taps) {
-          const auto column = g.stride == 1 ? columns[k] - cols.first_shift() : k;
-          offsets[n] = (row - rows.first_shift()) * band.row_size() + column * place;
-          weight_of[n] = all_taps;
-          window_rows[all_taps] = kh;
-          shifts[all_taps] = columns[k];
-        }
-      }
-      std::fill(offsets + n, offsets + room, n > 0 ? offsets[n - 1] : 0);
-      Window window;
-      if (g.dilation == 1) window = {static_cast<int>(n / count), static_cast<int>(count), 1};
-      taps[a] = {offsets, weight_of, n, window};
-    }
-  }
-
-  /// Calls f(lane, its weight's place in w[c, kh, kw]) for the lanes of tap t that have one.
-  template <class F>
-  void for_weights(std::int64_t t, F&& f) const {
-    const auto channels = c / cols.stride;
-    for (std::int64_t phase = 0; phase < cols.stride; ++phase) {
-      const auto kw = cols.tap(phase, shifts[t]);
-      for (std::int64_t i = 0; kw >= 0 && i < channels; ++i) {
-        f(phase * channels + i, (i * rows.taps + window_rows[t]) * cols.taps + kw);
+  /// Rows [begin, end) of each remainder of an image.
+  void image_rows(Band<T, X>& band, X* mapped, WeightSums<X>* sums, std::int64_t n,
+                  std::int64_t begin, std::int64_t end) const {
+    const auto s = g.stride;
+    band.begin(dy.data() + n * g.oh * g.ow * g.ic);
+    for (auto q = begin; q < end; q += together) {
+      const auto some = std::min(together, end - q), left = g.h - q * s;
+      const auto* from = band.rows(q + plan.rows.first_shift(), some + reach());
+      const auto at = (n * g.h + q * s) * row_size();
+      if (mapped) map.unrounded(mapped, x.data() + at, std::min(some * s, left) * g.w);
+      for (std::int64_t a = 0; a < std::min(s, left); ++a) {
+        const auto count = std::min(some, pieces(g.h - a, s) - q);
+        const auto ahead = next_rows(band, at + some * s * row_size(), a);
+        auto* const sum = sums_wanted ? sums + a : nullptr;
+        if (mapped) remainder(count, a, at, mapped, from, ahead, sum);
+        else remainder(count, a, at, sum ? x.data() + at : nullptr, from, ahead, sum);
       }
     }
   }
 
  private:
-  std::size_t find_shifts(Slice<std::int64_t> found) const {
-    std::size_t count = 0;
-    for (auto shift = cols.first_shift(); shift <= cols.last_shift(); ++shift) {
-      bool any = false;
-      for (std::int64_t phase = 0; phase < cols.stride; ++phase) any |= cols.tap(phase, shift) >= 0;
-      if (any) found[count++] = shift;
+  /// `count` rows of dx from element `at` on, and the products of those of x, or of its map.
+  template <class D>
+  void remainder(std::int64_t count, std::int64_t a, std::int64_t at, const D* inputs,
+                 const X* from, const Ahead& ahead, WeightSums<X>* sums) const {
+    const auto size = row_size(), row_step = g.stride * size, step = plan.band.row_size();
+    const auto& taps = plan.taps[a];
+    if (!sums_wanted) {
+      correlate(count, dx.data() + at + a * size, row_step, size, store, from, step, taps, weights,
+                no_bias, plan.c, ahead);
+    } else if (dx.empty()) {
+      sums->add(count, inputs + a * size, row_step, size, from, step, taps);
+    } else {
+      correlate_and_add(*sums, count, dx.data() + at + a * size, inputs + a * size, row_step, size,
+                        store, from, step, taps, weights, no_bias, ahead);
     }
-    return count;
   }
 
-  /// Sets `band` and returns the elements from a column to the next. With a stride each shift has a place of
-  /// its own, with zeros where a phase has no tap: times a weight of zero an infinity would spread.
-  std::int64_t shape_band(Scratch& scratch, Slice<std::int64_t> columns, const Conv2dGeometry& g) {
-    band.c = g.ic;
-    if (g.stride == 1) {
-      band.left = -cols.first_shift();
-      band.cols = g.w + cols.last_shift() - cols.first_shift();
-      return g.ic;
-    }
-    const auto pixels = round_up(g.w, g.stride);
-    band.cols = static_cast<std::int64_t>(columns.size()) * pixels;
-    auto* const sources = scratch.take<std::int64_t>(band.cols).data();
-    for (std::int64_t i = 0; i < band.cols; ++i) {
-      const auto shift = columns[i / pixels], column = i % pixels / g.stride + shift;
-      sources[i] = cols.tap(i % g.stride, shift) >= 0 && column < g.ow ? column : -1;
-    }
-    band.sources = sources;
-    return pixels * g.ic;
+  /// What each remainder asks for of the rows behind element `next`: its share.
+  Ahead next_rows(const Band<T, X>& band, std::int64_t next, std::int64_t a) const {
+    constexpr std::int64_t bytes = together * simd::width<X> * sizeof(T);
+    const auto share = a * together * row_size(), less = g.stride * g.stride;
+    Ahead ahead;
+    ahead.read = {band.next_row() + share / less, pieces(bytes, less)};
+    if (sums_wanted) ahead.read_too = {x.data() + next + share, bytes};
+    if (!dx.empty()) ahead.write = {dx.data() + next + share, bytes};
+    return ahead;
   }
 };
 
@@ -134,75 +93,43 @@ void depthwise_backward_simd(std::span<T> dx, Store dx_store, std::span<param_t<
                              InputMap map, std::span<const param_t<T>> w, const Conv2dGeometry& g) {
   using namespace depthwise;
   using X = accumulate_t<T>;
-  const auto s = g.stride, row_size = g.w * g.ic, weights_size = std::ssize(dw);
   Scratch scratch;
   const GradientPlan plan(scratch, g);
   const auto weights = weight_rows<X>(scratch, plan.all_taps, plan.c, [&](auto t, X* row) {
     plan.for_weights(t, [&](auto lane, auto at) { row[lane] = w.empty() ? X(0) : w[at]; });
   });
   const auto no_bias = weight_rows<X>(scratch, 1, plan.c, [](auto, X*) {});
-  const auto step = plan.band.row_size();
-  const auto reach = plan.rows.last_shift() - plan.rows.first_shift(), q_rows = pieces(g.h, s);
-  const auto rows = unit_rows(g.n, q_rows, step), blocks = pieces(q_rows, rows);
-  const auto units = g.n * blocks, parts = std::min(gradient_parts, units);
-  auto* const partial = scratch.take<X>(parts * weights_size).data();
+  const GradientPass<T> pass{g, plan, dx, dx_store, !dw.empty(), dy, x, map, weights, no_bias};
+  const auto rows = unit_rows(g.n, pass.q_rows(), plan.band.row_size());
+  const auto blocks = pieces(pass.q_rows(), rows), units = g.n * blocks;
+  const auto parts = std::min(gradient_parts, units), size = std::ssize(dw);
+  auto* const partial = scratch.take<X>(parts * size).data();
   parallel_for(parts, cost(g), [&](std::int64_t part) {
     Scratch own;
-    List<WeightSums<X>> sums;
-    for (const auto& taps : plan.taps) {
-      if (!dw.empty()) sums.push_back(WeightSums<X>(own, plan.c, taps.count));
+    Band<T, X> band(own, plan.band, together + pass.reach(), {}, g.oh, g.ow);
+    List<WeightSums<X>> sums;  // of each remainder
+    X* mapped = nullptr;
+    if (size > 0) {
+      for (const auto& taps : plan.taps) sums.push_back(WeightSums<X>(own, plan.c, taps.count));
+      if (map) mapped = own.take<X>(together * g.stride * pass.row_size()).data();
     }
-    Band<T, X> band(own, plan.band, together + reach, {}, g.oh, g.ow);
-    auto* const mapped = map && !dw.empty() ? own.take<X>(together * s * row_size).data() : nullptr;
     for (auto unit = units * part / parts; unit < units * (part + 1) / parts; ++unit) {
-      const auto n = unit / blocks, begin = unit % blocks * rows;
-      const auto end = std::min(begin + rows, q_rows);
-      band.begin(dy.data() + n * g.oh * g.ow * g.ic);
-      for (auto q = begin; q < end; q += together) {
-        const auto some = std::min(together, end - q);
-        const auto* from = band.rows(q + plan.rows.first_shift(), some + reach);
-        const auto at = (n * g.h + q * s) * row_size;
-        if (mapped) {
-          map.unrounded(mapped, x.data() + at, std::min(some * s, g.h - q * s) * g.w);
-        }
-        for (std::int64_t a = 0; a < std::min(s, g.h - q * s); ++a) {
-          const auto count = std::min(some, pieces(g.h - a, s) - q);
-          const auto& taps = plan.taps[a];
-          T* const to = dx.data() + at + a * row_size;
-          const auto gradients = [&](const auto* inputs) {
-            inputs += a * row_size;
-            auto& sum = sums.begin()[a];
-            if (dx.empty()) {
-              sum.add(count, inputs, s * row_size, row_size, from, step, taps);
-            } else {
-              correlate_and_add(sum, count, to, inputs, s * row_size, row_size, dx_store, from,
-                                step, taps, weights, no_bias);
-            }
-          };
-          if (dw.empty()) {
-            correlate(count, to, s * row_size, row_size, dx_store, from, step, taps, weights,
-                      no_bias, plan.c);
-          } else if (mapped) {
-            gradients(mapped);
-          } else {
-            gradients(x.data() + at);
-          }
-        }
-      }
+      const auto begin = unit % blocks * rows;
+      pass.image_rows(band, mapped, sums.begin(), unit / blocks, begin,
+                      std::min(begin + rows, pass.q_rows()));
     }
-    X* const own_sums = partial + part * weights_size;
-    std::fill(own_sums, own_sums + weights_size, X(0));
-    std::int64_t all = 0;
-    for (std::int64_t a = 0; !dw.empty() && a < s; ++a) {
-      for (std::int64_t t = 0; t < plan.taps[a].count; ++t, ++all) {
-        plan.for_weights(
-            all, [&](auto lane, auto at) { own_sums[at] += sums.begin()[a].total(lane, t); });
+    X* const totals = partial + part * size;
+    std::fill(totals, totals + size, X(0));
+    std::int64_t t = 0;
+    for (const auto& sum : sums) {
+      for (std::int64_t i = 0; i < sum.taps; ++i, ++t) {
+        plan.for_weights(t, [&](auto lane, auto at) { totals[at] += sum.total(lane, i); });
       }
     }
   });
-  for (std::int64_t i = 0; i < weights_size; ++i) {
+  for (std::int64_t i = 0; i < size; ++i) {
     X sum = 0;
-    for (std::int64_t part = 0; part < parts; ++part) sum += partial[part * weights_size + i];
+    for (std::int64_t part = 0; part < parts; ++part) sum += partial[part * size + i];
     put(dw[i], sum, dw_store);
   }
 }

@@ -102,6 +102,9 @@ class Band {
     return data_;
   }
 
+  /// The row of the image behind them.
+  const T* next_row() const { return image_ + (first_ + held_) * w_ * shape_.c; }
+
  private:
   BandShape shape_;
   InputMap map_;

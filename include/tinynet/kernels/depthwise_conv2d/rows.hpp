@@ -56,15 +56,15 @@ void correlate_rows(std::index_sequence<Row...>, T* to, std::int64_t to_step, st
 template <class T, class X>
 void correlate(std::int64_t rows, T* to, std::int64_t to_step, std::int64_t size, Store store,
                const X* from, std::int64_t step, const Taps& taps, WeightRows<X> weights,
-               WeightRows<X> bias, std::int64_t c) {
+               WeightRows<X> bias, std::int64_t c, const Ahead& ahead) {
   std::int64_t row = 0;
   for (; row + together <= rows; row += together) {
     T* const some = to + row * to_step;
     const X* const x = from + row * step;
     const bool done = with_window(taps.window, [&]<Window window>() {
-      run_window<window>(
-          taps.rows(x, step, size, c),
-          Results<window, T, X>{some, to_step, store, taps.weight_of, weights, bias});
+      run_window<window>(taps.rows(x, step, size, c),
+                         Results<window, T, X>{some, to_step, store, taps.weight_of, weights, bias},
+                         Ahead(ahead));
     });
     if (!done) {
       correlate_rows(std::make_index_sequence<together>(), some, to_step, size, store, x, step,
@@ -162,18 +162,19 @@ template <class T, class D, class X>
 void correlate_and_add(WeightSums<X>& sums, std::int64_t rows, T* to, const D* d,
                        std::int64_t to_step, std::int64_t size, Store store, const X* from,
                        std::int64_t step, const Taps& taps, WeightRows<X> weights,
-                       WeightRows<X> bias) {
+                       WeightRows<X> bias, const Ahead& ahead) {
   for (; rows >= together; rows -= together, from += together * step) {
     const bool done = with_window(taps.window, [&]<Window window>() {
       run_window<window>(taps.rows(from, step, size, sums.c),
                          Results<window, T, X>{to, to_step, store, taps.weight_of, weights, bias},
-                         Products<window, D, X>{sums.sums, sums.place_step(), d, to_step});
+                         Products<window, D, X>{sums.sums, sums.place_step(), d, to_step},
+                         Ahead(ahead));
     });
     if (!done) break;
     to += together * to_step;
     d += together * to_step;
   }
-  correlate(rows, to, to_step, size, store, from, step, taps, weights, bias, sums.c);
+  correlate(rows, to, to_step, size, store, from, step, taps, weights, bias, sums.c, ahead);
   sums.add(rows, d, to_step, size, from, step, taps);
 }
 

@@ -68,6 +68,7 @@ void depthwise_forward_simd(std::span<T> y, std::span<const T> x, std::span<cons
   const Taps reads{offsets, weight_of, taps, window};
   const auto rows = unit_rows(g.n, g.oh, s * shape.row_size());
   const auto blocks = pieces(g.oh, rows);
+  constexpr std::int64_t vector_bytes = together * simd::width<X> * sizeof(T);
   parallel_for(g.n * blocks, cost(g), [&](std::int64_t unit) {
     const auto n = unit / blocks, first = unit % blocks * rows;
     const auto end = std::min(first + rows, g.oh);
@@ -76,9 +77,12 @@ void depthwise_forward_simd(std::span<T> y, std::span<const T> x, std::span<cons
     band.begin(x.data() + n * g.h * g.w * c);
     for (auto row = first; row < end; row += together) {
       const auto some = std::min(together, end - row);
-      correlate(some, y.data() + (n * g.oh + row) * row_size, row_size, row_size, Store::overwrite,
-                band.rows(row * s - g.padding, (some - 1) * s + reach), s * shape.row_size(), reads,
-                weights, biases, c);
+      const auto* from = band.rows(row * s - g.padding, (some - 1) * s + reach);
+      T* const to = y.data() + (n * g.oh + row) * row_size;
+      const Ahead ahead{.read = {band.next_row(), s * s * vector_bytes},
+                        .write = {to + some * row_size, vector_bytes}};
+      correlate(some, to, row_size, row_size, Store::overwrite, from, s * shape.row_size(), reads,
+                weights, biases, c, ahead);
     }
   });
 }

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include <tinynet/core/config.hpp>
+
+/// Hints to the cache, for loops that alternate between reading memory and computing with what they have
+/// read: the hardware's own prefetching stops in between.
+namespace tinynet::inline TINYNET_ABI {
+
+/// How far ahead, in bytes. Of 1280 to 10240 the best for 20 and 40 channels of bfloat16 from memory.
+inline constexpr std::int64_t prefetch_distance = 2560;
+
+enum class Access { read, write };
+
+/// `bytes` from `from` on, which may lie behind the end of an array.
+template <Access access = Access::read>
+[[gnu::always_inline]] inline void prefetch(const void* from, std::int64_t bytes) {
+  const auto* at = static_cast<const std::byte*>(from);
+  for (std::int64_t i = 0; i < bytes; i += 64) {
+    __builtin_prefetch(at + i, access == Access::write ? 1 : 0);
+  }
+}
+/// What comes behind them: from `prefetch_distance` on, or from their end.
+template <Access access = Access::read>
+[[gnu::always_inline]] inline void prefetch_ahead(const void* from, std::int64_t bytes) {
+  prefetch<access>(static_cast<const std::byte*>(from) + std::max(prefetch_distance, bytes), bytes);
+}
+
+}  // namespace tinynet::inline TINYNET_ABI
