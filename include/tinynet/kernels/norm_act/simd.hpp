@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <tinynet/core/cache.hpp>
 #include <tinynet/kernels/column_sums.hpp>
 #include <tinynet/kernels/norm_act/contract.hpp>
 #include <tinynet/kernels/norm_act/reference.hpp>
@@ -11,6 +12,13 @@
 namespace tinynet::inline TINYNET_ABI::kernels::norm_act_simd {
 
 using norm_act_reference::derivative;
+
+/// Asks memory ahead for a register of each operand, to be written where its pointer is not const. With it
+/// the training step of the net of 150,690 parameters takes 0.98 of the time.
+template <class... P>
+[[gnu::always_inline]] inline void ask_ahead(P*... operands) {
+  (prefetch_ahead < std::is_const_v<P> ? Access::read : Access::write > (operands, 1), ...);
+}
 
 /// f(i, ch, lanes) for all elements i, with ch their place in the period.
 template <class A, class F>
@@ -31,19 +39,21 @@ void forward(const void* formula, const NormActForward<T, Y>& o, std::int64_t el
   };
   if (!o.residual) {
     for_periods<A>(elements, period, [=](std::int64_t i, std::int64_t ch, auto lanes) {
+      ask_ahead(o.x + i, o.y + i);
       lanes.store(o.y + i, f.f(z(i, ch, lanes)));
     });
     return;
   }
   for_periods<A>(elements, period, [=](std::int64_t i, std::int64_t ch, auto lanes) {
+    ask_ahead(o.x + i, o.residual + i, o.y + i);
     const simd::batch<A> sum = z(i, ch, lanes) + lanes.load(o.residual + i);
     lanes.store(o.y + i, f.f(sum));
   });
 }
 
 template <Scalar T, class F>
-void sums(const void* formula, const NormActSums<T>& o,
-          const std::array<accumulate_t<T>*, 2>& sums, std::int64_t elements, std::int64_t period) {
+void sums(const void* formula, const NormActSums<T>& o, const std::array<accumulate_t<T>*, 2>& sums,
+          std::int64_t elements, std::int64_t period) {
   using A = accumulate_t<T>;
   using V = simd::batch<A>;
   const F f = *static_cast<const F*>(formula);
@@ -58,6 +68,7 @@ void sums(const void* formula, const NormActSums<T>& o,
   const auto terms_of = [&](const auto& slope) {
     return [=](std::int64_t row, std::int64_t ch, auto lanes) {
       const auto i = row * period + ch;
+      ask_ahead(o.x + i, o.dy + i);
       const V x = lanes.load(o.x + i), dy = lanes.load(o.dy + i);
       const V ds = dy * slope(i, ch, x, lanes);
       if (o.ds) lanes.store(o.ds + i, ds);
@@ -85,6 +96,7 @@ void input(const void* formula, const NormActInput<T>& o, std::int64_t elements,
   using V = simd::batch<A>;
   const F f = *static_cast<const F*>(formula);
   for_periods<A>(elements, period, [=](std::int64_t i, std::int64_t ch, auto lanes) {
+    ask_ahead(o.x + i, o.dy + i, o.dx + i);
     const V x = lanes.load(o.x + i), dy = lanes.load(o.dy + i);
     const V z = simd::fma(x, lanes.load(o.scale + ch), lanes.load(o.shift + ch));
     const V statistics = simd::fma(x, lanes.load(o.k + ch), lanes.load(o.b + ch));
