@@ -591,6 +591,8 @@ TEST_CASE("depthwise: channels around the vector width, odd images") {
   check_depthwise_all(depthwise_geometry(1, 13, 1, 5, 3, 1, 1, 1, 1), true, Store::add, dice);
   check_depthwise_all(depthwise_geometry(1, 8, 9, 5, 2, 5, 1, 2, 1), true, Store::overwrite, dice);
   check_depthwise<float>(depthwise_geometry(1, 67, 61, 40, 3, 3, 1, 1, 1), true, Store::add, dice);
+  // A stride beyond the image costs no memory of its size.
+  check_depthwise_all(depthwise_geometry(2, 8, 7, 20, 3, 3, 65535, 1, 1), true, Store::add, dice);
   check_depthwise<bfloat16>(depthwise_geometry(1, 67, 61, 40, 5, 5, 2, 2, 1), true, Store::add,
                             dice);
 }

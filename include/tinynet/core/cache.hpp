@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <tinynet/core/config.hpp>
 
@@ -14,6 +15,8 @@ namespace tinynet::inline TINYNET_ABI {
 inline constexpr std::int64_t prefetch_distance = 2560;
 
 enum class Access { read, write };
+template <class T>
+inline constexpr Access access_to = std::is_const_v<T> ? Access::read : Access::write;
 
 /// `bytes` from `from` on, which may lie behind the end of an array.
 template <Access access = Access::read>

@@ -36,7 +36,7 @@ inline constexpr std::array depthwise_backward_versions = {
     DepthwiseBackward<T>{Path::reference, accepts_all, depthwise_backward_reference<T>},
 };
 
-/// The version to run for a geometry: `depthwise_forward<T>(g).run(y, x, w, bias, g)`.
+/// The version to run for a geometry: `depthwise_forward<T>(g).run(y, x, w, bias, map, g)`.
 template <Scalar T>
 const DepthwiseForward<T>& depthwise_forward(const Conv2dGeometry& g) {
   return choose("depthwise_forward", depthwise_forward_versions<T>, g);

@@ -79,8 +79,15 @@ struct WindowRow {
   std::uint32_t mask;           // of the elements of the chunk that it fills
 };
 
-/// Windows that lie in the image, one after the other: their rows begin at `start`, and `step` elements further on
-/// for each next.
+/// Elements first <= i < last of a row that begins at `at` in a chunk, as a mask of the chunk.
+inline std::uint32_t window_mask(std::int64_t at, std::int64_t first, std::int64_t last) {
+  const auto begin = std::max<std::int64_t>(at + first, 0);
+  const auto end = std::min<std::int64_t>(at + last, depth);
+  return begin < end ? (~0u >> (32 - (end - begin))) << begin : 0u;
+}
+
+/// Windows that lie in the image, one after the other: their rows begin at `start` in those of the image, and
+/// `step` elements further on for each next.
 template <int rows>
 TINYNET_TARGET_BF16 void fold_inside(std::uint16_t* line, std::int64_t line_step,
                                      const WindowRow* window, std::int64_t start,
@@ -99,26 +106,37 @@ TINYNET_TARGET_BF16 void fold_inside(std::uint16_t* line, std::int64_t line_step
   }
 }
 
+/// Any window, with zeros where it leaves the image, whose rows have `width` elements.
+TINYNET_TARGET_BF16 inline void fold_window(std::uint16_t* line, Slice<const WindowRow> window,
+                                            std::int64_t start, std::int64_t length,
+                                            std::int64_t width) {
+  auto all = _mm512_setzero_si512();
+  for (const auto& row : window) {
+    const auto mask = row.mask & window_mask(row.at, std::max<std::int64_t>(-start, 0),
+                                             std::min(length, width - start));
+    // Elements outside the mask are not touched, wherever the pointer would take them.
+    all = _mm512_mask_loadu_epi16(all, mask, row.pixels + start - row.at);
+  }
+  _mm512_store_si512(line, all);
+}
+
 /// Lays out the windows of `count` outputs of a row, from output (row, col) of an image on: in each
 /// window the rows of its pixels follow each other, zeros where there is padding; of these elements
 /// `s.count` from `s.channel` on. They have 16 bits: convolutions of wider ones are not folded.
-TINYNET_TARGET_BF16 inline void fold_windows(std::uint16_t* to, const Source& s, std::int64_t image,
-                                             std::int64_t row, std::int64_t col,
-                                             std::int64_t count) {
+template <class = void>
+void fold_windows(std::uint16_t* to, const Source& s, std::int64_t image, std::int64_t row,
+                  std::int64_t col, std::int64_t count) {
   const auto& g = *s.window;
   const auto* x_data = reinterpret_cast<const std::uint16_t*>(s.data);
   const auto pixel = g.ic, length = g.kw * pixel, width = g.w * pixel;
   const auto chunks = pieces(s.count, depth), line_step = chunks * depth;
-  // `first` to `last` are the elements of the row that lie in the image.
-  const auto mask_of = [](std::int64_t at, std::int64_t first, std::int64_t last) {
-    const auto begin = std::max<std::int64_t>(at + first, 0);
-    const auto end = std::min<std::int64_t>(at + last, depth);
-    return begin < end ? (~0u >> (32 - (end - begin))) << begin : 0u;
-  };
   // Outputs whose windows lie in the image.
-  const auto begin = std::clamp(pieces(g.padding, g.stride), col, col + count);
-  const auto room = g.w - g.kw + g.padding;
-  const auto end = room < 0 ? begin : std::clamp(room / g.stride + 1, begin, col + count);
+  const auto last = col + count, room = g.w - g.kw + g.padding;
+  const auto begin = std::clamp(pieces(g.padding, g.stride), col, last);
+  const auto end = room < 0 ? begin : std::clamp(room / g.stride + 1, begin, last);
+  // For each number of rows in a chunk; more are laid out as at the border.
+  constexpr std::array inside = {fold_inside<1>, fold_inside<2>, fold_inside<3>, fold_inside<4>,
+                                 fold_inside<5>};
   Scratch scratch;
   const auto window = scratch.list<WindowRow>(g.kh);
   for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
@@ -126,32 +144,22 @@ TINYNET_TARGET_BF16 inline void fold_windows(std::uint16_t* to, const Source& s,
     for (std::int64_t i = 0; i < g.kh; ++i) {
       const auto y = row * g.stride - g.padding + i * g.dilation;
       const auto at = i * length - s.channel - chunk * depth;
-      const auto mask = mask_of(at, 0, length);
+      const auto mask = window_mask(at, 0, length);
       if (y < 0 || y >= g.h || !mask) continue;
       window[rows++] = {x_data + (image * g.h + y) * width, at, mask};
     }
     const auto start = [&](std::int64_t x) { return (x * g.stride - g.padding) * pixel; };
-    const auto line = [&](std::int64_t x) { return to + chunk * depth + (x - col) * line_step; };
-    const auto at_border = [&](std::int64_t x) {
-      auto all = _mm512_setzero_si512();
-      for (std::size_t i = 0; i < rows && x < g.ow; ++i) {
-        const auto& [pixels, at, whole] = window[i];
-        const auto mask = mask_of(at, std::max<std::int64_t>(-start(x), 0),
-                                  std::min(length, width - start(x)));
-        // Elements outside the mask are not touched, wherever the pointer would take them.
-        all = _mm512_mask_loadu_epi16(all, mask, pixels + start(x) - at);
-      }
-      _mm512_store_si512(line(x), all);
-    };
-    constexpr std::array inside = {fold_inside<1>, fold_inside<2>, fold_inside<3>, fold_inside<4>,
-                                   fold_inside<5>};
     const bool few = rows > 0 && rows <= inside.size();
-    if (few) {
-      inside[rows - 1](line(begin), line_step, window.data(), start(begin), g.stride * pixel,
-                       end - begin);
+    auto* line = to + chunk * depth;
+    for (auto x = col; x < last; ++x, line += line_step) {
+      if (few && x == begin && begin < end) {
+        inside[rows - 1](line, line_step, window.data(), start(x), g.stride * pixel, end - begin);
+        x = end - 1;
+        line += (end - begin - 1) * line_step;
+        continue;
+      }
+      fold_window(line, window.first(x < g.ow ? rows : 0), start(x), length, width);
     }
-    for (auto x = col; x < begin; ++x) at_border(x);
-    for (auto x = few ? end : begin; x < col + count; ++x) at_border(x);
   }
 }
 

@@ -9,7 +9,8 @@
 ///   dx[ih, iw] = sum_{kh, kw} dy[oh, ow] * w[kh, kw]     where oh * s + kh * d - p = ih
 ///   dw[kh, kw] = sum_{ih, iw} dy[oh, ow] * x[ih, iw]     and ow * s + kw * d - p = iw
 ///
-/// so dy is read and widened once, into the band, and x where it lies, or some rows of its map at a time.
+/// so dy is read and widened once, into the band, and x where it lies, or some rows of its map at a time. There
+/// x meets the zeros around dy too: an infinity of it may make sums of its channel NaN that it has no part in.
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 namespace depthwise {
@@ -45,39 +46,37 @@ struct GradientPass {
       const auto at = (n * g.h + q * s) * row_size();
       if (mapped) map.unrounded(mapped, x.data() + at, std::min(some * s, left) * g.w);
       for (std::int64_t a = 0; a < std::min(s, left); ++a) {
-        const auto count = std::min(some, pieces(g.h - a, s) - q);
-        const auto ahead = next_rows(band, at + some * s * row_size(), a);
-        auto* const sum = sums_wanted ? sums + a : nullptr;
-        if (mapped) remainder(count, a, at, mapped, from, ahead, sum);
-        else remainder(count, a, at, sum ? x.data() + at : nullptr, from, ahead, sum);
+        const auto first = at + a * row_size();
+        const Rows<X> rows{.count = std::min(some, pieces(g.h - a, s) - q),
+                           .size = row_size(),
+                           .step = s * row_size(),
+                           .c = plan.c,
+                           .from = from,
+                           .from_step = plan.band.row_size(),
+                           .taps = plan.taps[a],
+                           .ahead = next_rows(band, at + some * s * row_size(), a)};
+        if (!sums_wanted) correlate(rows, dx.data() + first, store, weights, no_bias);
+        else if (mapped) gradients(rows, first, mapped + a * row_size(), sums[a]);
+        else gradients(rows, first, x.data() + first, sums[a]);
       }
     }
   }
 
  private:
-  /// `count` rows of dx from element `at` on, and the products of those of x, or of its map.
+  /// Of rows of dx from element `first` on, and of those of x, or of its map.
   template <class D>
-  void remainder(std::int64_t count, std::int64_t a, std::int64_t at, const D* inputs,
-                 const X* from, const Ahead& ahead, WeightSums<X>* sums) const {
-    const auto size = row_size(), row_step = g.stride * size, step = plan.band.row_size();
-    const auto& taps = plan.taps[a];
-    if (!sums_wanted) {
-      correlate(count, dx.data() + at + a * size, row_step, size, store, from, step, taps, weights,
-                no_bias, plan.c, ahead);
-    } else if (dx.empty()) {
-      sums->add(count, inputs + a * size, row_step, size, from, step, taps);
-    } else {
-      correlate_and_add(*sums, count, dx.data() + at + a * size, inputs + a * size, row_step, size,
-                        store, from, step, taps, weights, no_bias, ahead);
-    }
+  void gradients(const Rows<X>& rows, std::int64_t first, const D* inputs,
+                 WeightSums<X>& sums) const {
+    if (dx.empty()) sums.add(rows, inputs);
+    else correlate_and_add(sums, rows, dx.data() + first, store, inputs, weights, no_bias);
   }
 
   /// What each remainder asks for of the rows behind element `next`: its share.
   Ahead next_rows(const Band<T, X>& band, std::int64_t next, std::int64_t a) const {
     constexpr std::int64_t bytes = together * simd::width<X> * sizeof(T);
-    const auto share = a * together * row_size(), less = g.stride * g.stride;
+    const auto share = a * together * row_size(), pixels_of_one = g.stride * g.stride;  // of dy
     Ahead ahead;
-    ahead.read = {band.next_row() + share / less, pieces(bytes, less)};
+    ahead.read = {band.next_row() + share / pixels_of_one, pieces(bytes, pixels_of_one)};
     if (sums_wanted) ahead.read_too = {x.data() + next + share, bytes};
     if (!dx.empty()) ahead.write = {dx.data() + next + share, bytes};
     return ahead;
@@ -110,8 +109,10 @@ void depthwise_backward_simd(std::span<T> dx, Store dx_store, std::span<param_t<
     List<WeightSums<X>> sums;  // of each remainder
     X* mapped = nullptr;
     if (size > 0) {
-      for (const auto& taps : plan.taps) sums.push_back(WeightSums<X>(own, plan.c, taps.count));
-      if (map) mapped = own.take<X>(together * g.stride * pass.row_size()).data();
+      for (const auto& taps : plan.taps) {
+        sums.push_back(WeightSums<X>(own, plan.c, pass.row_size(), taps.count));
+      }
+      if (map) mapped = own.take<X>(std::min(together * g.stride, g.h) * pass.row_size()).data();
     }
     for (auto unit = units * part / parts; unit < units * (part + 1) / parts; ++unit) {
       const auto begin = unit % blocks * rows;
@@ -123,7 +124,7 @@ void depthwise_backward_simd(std::span<T> dx, Store dx_store, std::span<param_t<
     std::int64_t t = 0;
     for (const auto& sum : sums) {
       for (std::int64_t i = 0; i < sum.taps; ++i, ++t) {
-        plan.for_weights(t, [&](auto lane, auto at) { totals[at] += sum.total(lane, i); });
+        plan.for_weights(t, [&](auto lane, auto at) { totals[at] = sum.total(lane, i); });
       }
     }
   });

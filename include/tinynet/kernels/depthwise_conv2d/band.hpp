@@ -27,10 +27,9 @@ struct BandShape {
 
   static constexpr std::int64_t alignment = 16;  // elements: a line, or two
   std::int64_t row_size() const { return round_up(cols * c, alignment); }
-  /// Elements before the first of the image, so that it stands at the beginning of a line. A store into two lines
-  /// takes twice as long.
+  /// Elements in front, so that the zeros end with a line: a store into two lines takes twice as long.
   std::int64_t shift() const {
-    return sources ? 0 : (alignment - left * c % alignment) % alignment;
+    return sources || left < 0 ? 0 : (alignment - left * c % alignment) % alignment;
   }
 };
 
@@ -67,7 +66,7 @@ void copy_row(X* to, const T* from, InputMap map, std::int64_t w, const BandShap
   }
 }
 
-/// A few rows at a time, from top to bottom: as many as stay in L1 between their copy and those who read them.
+/// The rows that a few rows of results read, from top to bottom: few, so that they stay in L1 until these are computed.
 template <class T, class X>
 class Band {
  public:

@@ -28,12 +28,13 @@ struct GradientAxis {
   std::int64_t last_shift() const { return floor_divide(stride - 1 + padding, stride); }
 };
 
-/// What is the same for all images.
+/// What is the same for all images. Phases and remainders that no pixel has are left out.
 struct GradientPlan {
   GradientAxis rows, cols;
-  std::int64_t c = 0;  // s times the channels
+  std::int64_t phases, remainders;  // of columns and rows modulo s
+  std::int64_t c;                   // phases times the channels
   BandShape band;
-  Slice<Taps> taps;                 // [s], of the rows of x of each remainder
+  Slice<Taps> taps;                 // of the rows of x of each remainder
   Slice<std::int64_t> window_rows;  // [taps of all remainders]: kh
   Slice<std::int64_t> shifts;       // and the shift of its column
   std::int64_t all_taps = 0;
@@ -41,15 +42,17 @@ struct GradientPlan {
   GradientPlan(Scratch& scratch, const Conv2dGeometry& g)
       : rows{g.stride, g.padding, g.dilation, g.kh},
         cols{g.stride, g.padding, g.dilation, g.kw},
-        c(g.stride * g.ic),
-        taps(scratch.list<Taps>(g.stride)) {
+        phases(std::min(g.stride, g.w)),
+        remainders(std::min(g.stride, g.h)),
+        c(phases * g.ic),
+        taps(scratch.list<Taps>(remainders)) {
     const auto columns = scratch.list<std::int64_t>(g.kw);  // the shifts that any phase has
     const auto count = static_cast<std::int64_t>(find_shifts(columns));
     const auto place = shape_band(scratch, columns.first(count), g);
     window_rows = scratch.list<std::int64_t>(g.kh * count);
     shifts = scratch.list<std::int64_t>(g.kh * count);
     const auto room = round_up(g.kh * count, WeightSums<float>::group);
-    for (std::int64_t a = 0; a < g.stride; ++a) {
+    for (std::int64_t a = 0; a < remainders; ++a) {
       auto* const offsets = scratch.take<std::int64_t>(room).data();
       auto* const weight_of = scratch.take<std::int64_t>(room).data();
       std::int64_t n = 0;
@@ -65,7 +68,9 @@ struct GradientPlan {
       }
       std::fill(offsets + n, offsets + room, n > 0 ? offsets[n - 1] : 0);
       Window window;
-      if (g.dilation == 1) window = {static_cast<int>(n / count), static_cast<int>(count), 1};
+      if (g.dilation == 1 && n > 0) {
+        window = {static_cast<int>(n / count), static_cast<int>(count), 1};
+      }
       taps[a] = {offsets, weight_of, n, window};
     }
   }
@@ -73,8 +78,8 @@ struct GradientPlan {
   /// Calls f(lane, its weight's place in w[c, kh, kw]) for the lanes of tap t that have one.
   template <class F>
   void for_weights(std::int64_t t, F&& f) const {
-    const auto channels = c / cols.stride;
-    for (std::int64_t phase = 0; phase < cols.stride; ++phase) {
+    const auto channels = c / phases;
+    for (std::int64_t phase = 0; phase < phases; ++phase) {
       const auto kw = cols.tap(phase, shifts[t]);
       for (std::int64_t i = 0; kw >= 0 && i < channels; ++i) {
         f(phase * channels + i, (i * rows.taps + window_rows[t]) * cols.taps + kw);
@@ -87,7 +92,7 @@ struct GradientPlan {
     std::size_t count = 0;
     for (auto shift = cols.first_shift(); shift <= cols.last_shift(); ++shift) {
       bool any = false;
-      for (std::int64_t phase = 0; phase < cols.stride; ++phase) any |= cols.tap(phase, shift) >= 0;
+      for (std::int64_t phase = 0; phase < phases; ++phase) any |= cols.tap(phase, shift) >= 0;
       if (any) found[count++] = shift;
     }
     return count;
@@ -102,15 +107,14 @@ struct GradientPlan {
       band.cols = g.w + cols.last_shift() - cols.first_shift();
       return g.ic;
     }
-    const auto pixels = round_up(g.w, g.stride);
-    band.cols = static_cast<std::int64_t>(columns.size()) * pixels;
+    band.cols = static_cast<std::int64_t>(columns.size()) * g.w;
     auto* const sources = scratch.take<std::int64_t>(band.cols).data();
     for (std::int64_t i = 0; i < band.cols; ++i) {
-      const auto shift = columns[i / pixels], column = i % pixels / g.stride + shift;
-      sources[i] = cols.tap(i % g.stride, shift) >= 0 && column < g.ow ? column : -1;
+      const auto shift = columns[i / g.w], pixel = i % g.w, column = pixel / g.stride + shift;
+      sources[i] = cols.tap(pixel % g.stride, shift) >= 0 && column < g.ow ? column : -1;
     }
     band.sources = sources;
-    return pixels * g.ic;
+    return g.w * g.ic;
   }
 };
 

@@ -8,20 +8,36 @@
 namespace tinynet::inline TINYNET_ABI::kernels::depthwise {
 
 /// What a row of results is summed from: tap t reads the band at `offsets[t]`, and its weights are
-/// row `weight_of[t]`.
+/// row `weight_of[t]`. WeightSums wants whole groups of offsets, the surplus repeating any other.
 struct Taps {
-  const std::int64_t* offsets =
-      nullptr;  // whole groups of WeightSums, the surplus repeats any other
+  const std::int64_t* offsets = nullptr;
   const std::int64_t* weight_of = nullptr;
   std::int64_t count = 0;
-  Window window = {};  // its rows one after the other
+  Window window = {};  // that they are, row by row; or none
+};
 
-  template <class X>
-  WindowRows<X> rows(const X* from, std::int64_t step, std::int64_t size, std::int64_t c) const {
-    return {{from + offsets[0], from + offsets[1], from + offsets[std::min(2, window.cols - 1)]},
-            step / window.stride,
-            size,
-            c};
+/// Rows of results, `together` at most, and where their sums begin.
+template <class X>
+struct Rows {
+  std::int64_t count, size;  // rows, and elements of each
+  std::int64_t step;         // from row to row
+  std::int64_t c;            // elements until the channels repeat
+  const X* from;             // in the band, for the first row
+  std::int64_t from_step;
+  const Taps& taps;
+  Ahead ahead = {};
+
+  /// f<window>(what it reads) for `together` rows of a window that has a loop of its own; else false.
+  template <class F>
+  bool by_window(F&& f) const {
+    return count == together && with_window(taps.window, [&]<Window window>() {
+             const auto* at = taps.offsets;
+             f.template operator()<window>(
+                 WindowRows<X>{{from + at[0], from + at[1], from + at[window.cols - 1]},
+                               from_step / window.stride,
+                               size,
+                               c});
+           });
   }
 };
 
@@ -52,28 +68,23 @@ void correlate_rows(std::index_sequence<Row...>, T* to, std::int64_t to_step, st
   }
 }
 
-/// The same for any number of rows.
+/// The same for some rows.
 template <class T, class X>
-void correlate(std::int64_t rows, T* to, std::int64_t to_step, std::int64_t size, Store store,
-               const X* from, std::int64_t step, const Taps& taps, WeightRows<X> weights,
-               WeightRows<X> bias, std::int64_t c, const Ahead& ahead) {
-  std::int64_t row = 0;
-  for (; row + together <= rows; row += together) {
-    T* const some = to + row * to_step;
-    const X* const x = from + row * step;
-    const bool done = with_window(taps.window, [&]<Window window>() {
-      run_window<window>(taps.rows(x, step, size, c),
-                         Results<window, T, X>{some, to_step, store, taps.weight_of, weights, bias},
-                         Ahead(ahead));
-    });
-    if (!done) {
-      correlate_rows(std::make_index_sequence<together>(), some, to_step, size, store, x, step,
-                     taps, weights, bias, c);
-    }
+void correlate(const Rows<X>& rows, T* to, Store store, WeightRows<X> weights, WeightRows<X> bias) {
+  const auto& taps = rows.taps;
+  const bool done = rows.by_window([&]<Window window>(const WindowRows<X>& from) {
+    run_window<window>(from,
+                       Results<window, T, X>{to, rows.step, store, taps.weight_of, weights, bias},
+                       Ahead(rows.ahead));
+  });
+  if (done) return;
+  if (rows.count == together) {
+    return correlate_rows(std::make_index_sequence<together>(), to, rows.step, rows.size, store,
+                          rows.from, rows.from_step, taps, weights, bias, rows.c);
   }
-  for (; row < rows; ++row) {
-    correlate_rows(std::make_index_sequence<1>(), to + row * to_step, to_step, size, store,
-                   from + row * step, step, taps, weights, bias, c);
+  for (std::int64_t row = 0; row < rows.count; ++row) {
+    correlate_rows(std::make_index_sequence<1>(), to + row * rows.step, rows.step, rows.size, store,
+                   rows.from + row * rows.from_step, rows.from_step, taps, weights, bias, rows.c);
   }
 }
 
@@ -86,37 +97,32 @@ struct WeightSums {
   std::int64_t c, taps, groups, period;
   X* sums;  // [period, groups, group, width]
 
-  WeightSums(Scratch& scratch, std::int64_t channels, std::int64_t count)
+  WeightSums(Scratch& scratch, std::int64_t channels, std::int64_t row_size, std::int64_t count)
       : c(channels),
         taps(count),
         groups(pieces(count, group)),
-        period(channels / std::gcd(channels, simd::width<X>)),
+        period(std::min(channels / std::gcd(channels, simd::width<X>),
+                        pieces(row_size, simd::width<X>))),
         sums(scratch.take<X>(size()).data()) {
     std::fill(sums, sums + size(), X(0));
   }
   std::int64_t place_step() const { return groups * group * simd::width<X>; }
   std::int64_t size() const { return period * place_step(); }
 
-  /// sums[t] += d[i] * from[offsets[t] + i] over rows of `row_size` elements, `d_step` and `step`
-  /// apart.
+  /// sums[t] += d[i] * from[offsets[t] + i] over some rows.
   template <class D>
-  void add(std::int64_t rows, const D* d, std::int64_t d_step, std::int64_t row_size, const X* from,
-           std::int64_t step, const Taps& by) {
+  void add(const Rows<X>& rows, const D* d) {
     constexpr auto width = simd::width<X>;
-    for (; rows >= together; rows -= together, d += together * d_step, from += together * step) {
-      const bool done = with_window(by.window, [&]<Window window>() {
-        run_window<window>(by.rows(from, step, row_size, c),
-                           Products<window, D, X>{sums, place_step(), d, d_step});
-      });
-      if (!done) break;
-    }
-    if (rows == 0) return;
+    const bool done = rows.by_window([&]<Window window>(const WindowRows<X>& from) {
+      run_window<window>(from, Products<window, D, X>{sums, place_step(), d, rows.step},
+                         Ahead(rows.ahead));
+    });
+    if (done) return;
     for (std::int64_t place = 0; place < period; ++place) {
-      if (place * width >= row_size) break;
       for (std::int64_t g = 0; g < groups; ++g) {
         add_group(std::make_index_sequence<group>(),
-                  sums + place * place_step() + g * group * width, rows, d, d_step, row_size,
-                  place * width, from, step, by.offsets + g * group);
+                  sums + place * place_step() + g * group * width, rows, d, place * width,
+                  rows.taps.offsets + g * group);
       }
     }
   }
@@ -133,21 +139,21 @@ struct WeightSums {
 
  private:
   template <class D, std::size_t... Tap>
-  void add_group(std::index_sequence<Tap...>, X* kept, std::int64_t rows, const D* d,
-                 std::int64_t d_step, std::int64_t row_size, std::int64_t first, const X* x,
-                 std::int64_t step, const std::int64_t* offsets) {
+  void add_group(std::index_sequence<Tap...>, X* kept, const Rows<X>& rows, const D* d,
+                 std::int64_t first, const std::int64_t* offsets) {
     constexpr auto width = simd::width<X>;
     simd::batch<X> s[group];
     ((s[Tap] = simd::load(kept + Tap * width)), ...);
-    for (std::int64_t row = 0; row < rows; ++row, d += d_step, x += step) {
+    const X* x = rows.from;
+    for (std::int64_t row = 0; row < rows.count; ++row, d += rows.step, x += rows.from_step) {
       const X* from[group] = {x + offsets[Tap]...};
       std::int64_t i = first;
-      for (; i + width <= row_size; i += period * width) {
+      for (; i + width <= rows.size; i += period * width) {
         const auto v = simd::load(d + i);
         ((s[Tap] = simd::fma(v, simd::load(from[Tap] + i), s[Tap])), ...);
       }
-      if (i < row_size) {  // both partial: zero times what stands behind the row may be NaN
-        const auto left = row_size - i;
+      if (i < rows.size) {  // both partial: zero times what stands behind the row may be NaN
+        const auto left = rows.size - i;
         const auto v = simd::load_partial(d + i, left);
         ((s[Tap] = simd::fma(v, simd::load_partial(from[Tap] + i, left), s[Tap])), ...);
       }
@@ -156,26 +162,19 @@ struct WeightSums {
   }
 };
 
-/// correlate() and sums.add(), which read the same of the band: together its vectors are loaded once, 0.87 of the
-/// time.
+/// correlate() to `to` and sums.add() of d, which read the same of the band: together its vectors are loaded once,
+/// 0.87 of the time.
 template <class T, class D, class X>
-void correlate_and_add(WeightSums<X>& sums, std::int64_t rows, T* to, const D* d,
-                       std::int64_t to_step, std::int64_t size, Store store, const X* from,
-                       std::int64_t step, const Taps& taps, WeightRows<X> weights,
-                       WeightRows<X> bias, const Ahead& ahead) {
-  for (; rows >= together; rows -= together, from += together * step) {
-    const bool done = with_window(taps.window, [&]<Window window>() {
-      run_window<window>(taps.rows(from, step, size, sums.c),
-                         Results<window, T, X>{to, to_step, store, taps.weight_of, weights, bias},
-                         Products<window, D, X>{sums.sums, sums.place_step(), d, to_step},
-                         Ahead(ahead));
-    });
-    if (!done) break;
-    to += together * to_step;
-    d += together * to_step;
-  }
-  correlate(rows, to, to_step, size, store, from, step, taps, weights, bias, sums.c, ahead);
-  sums.add(rows, d, to_step, size, from, step, taps);
+void correlate_and_add(WeightSums<X>& sums, const Rows<X>& rows, T* to, Store store, const D* d,
+                       WeightRows<X> weights, WeightRows<X> bias) {
+  const bool done = rows.by_window([&]<Window window>(const WindowRows<X>& from) {
+    run_window<window>(
+        from, Results<window, T, X>{to, rows.step, store, rows.taps.weight_of, weights, bias},
+        Products<window, D, X>{sums.sums, sums.place_step(), d, rows.step}, Ahead(rows.ahead));
+  });
+  if (done) return;
+  correlate(rows, to, store, weights, bias);
+  sums.add(rows, d);
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels::depthwise

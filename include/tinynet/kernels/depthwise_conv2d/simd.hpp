@@ -73,16 +73,22 @@ void depthwise_forward_simd(std::span<T> y, std::span<const T> x, std::span<cons
     const auto n = unit / blocks, first = unit % blocks * rows;
     const auto end = std::min(first + rows, g.oh);
     Scratch own;
-    Band<T, X> band(own, shape, (together - 1) * s + reach, map, g.h, g.w);
+    Band<T, X> band(own, shape, (std::min(together, g.oh) - 1) * s + reach, map, g.h, g.w);
     band.begin(x.data() + n * g.h * g.w * c);
     for (auto row = first; row < end; row += together) {
       const auto some = std::min(together, end - row);
       const auto* from = band.rows(row * s - g.padding, (some - 1) * s + reach);
       T* const to = y.data() + (n * g.oh + row) * row_size;
-      const Ahead ahead{.read = {band.next_row(), s * s * vector_bytes},
-                        .write = {to + some * row_size, vector_bytes}};
-      correlate(some, to, row_size, row_size, Store::overwrite, from, s * shape.row_size(), reads,
-                weights, biases, c, ahead);
+      const Rows<X> result{.count = some,
+                           .size = row_size,
+                           .step = row_size,
+                           .c = c,
+                           .from = from,
+                           .from_step = s * shape.row_size(),
+                           .taps = reads,
+                           .ahead = {.read = {band.next_row(), s * s * vector_bytes},
+                                     .write = {to + some * row_size, vector_bytes}}};
+      correlate(result, to, Store::overwrite, weights, biases);
     }
   });
 }

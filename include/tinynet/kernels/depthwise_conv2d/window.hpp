@@ -9,8 +9,8 @@
 /// all taps that read it, weights and the sums of their gradients in registers.
 namespace tinynet::inline TINYNET_ABI::kernels::depthwise {
 
-/// Taps that read `rows` rows of a band, one below the other, in each `cols` places; `stride` rows further
-/// down for the next row of results. No rows: taps as they come.
+/// rows x cols taps, those of a column in neighbouring rows of the band; the next row of results reads `stride`
+/// rows further down. Without rows: any taps.
 struct Window {
   int rows = 0, cols = 0, stride = 1;
 
@@ -29,7 +29,15 @@ struct WindowRows {
   std::int64_t c;
 };
 
-/// Rows of results: sums over the taps, as correlate() has them.
+// What is done with the vectors of a band that four rows of results read, all of it at once: Results, Products
+// and Ahead. run_window() calls
+//
+//     open(place, channel)   before the vectors that begin at one channel, the place-th of those
+//     begin(i, lanes)        before the vectors behind element i of the results
+//     add(v, row, tap)       for every vector of the band and what it is for
+//     end(i, lanes), close()
+
+/// Sums over the taps, as correlate() has them.
 template <Window window, class T, class X>
 struct Results {
   static constexpr int taps = window.rows * window.cols;
@@ -137,12 +145,14 @@ struct Ahead {
 template <Window window, class X, class Lanes, class... Use>
 [[gnu::always_inline]] inline void for_taps(const WindowRows<X>& from, std::int64_t i, Lanes lanes,
                                             Use&... use) {
+  static_assert(window.cols == 2 || window.cols == 3);
+  static_assert(window.rows * window.cols <= 9 && together == 4, "unrolled so far");
   (use.begin(i, lanes), ...);
 #pragma GCC unroll 3
   for (int column = 0; column < window.cols; ++column) {
     const X* x = from.columns[column] + i;
 #pragma GCC unroll 9
-    for (int row = 0; row < window.rows + 3 * window.stride; ++row, x += from.step) {
+    for (int row = 0; row < window.rows + (together - 1) * window.stride; ++row, x += from.step) {
       const auto v = simd::in_register(lanes.load(x));
 #pragma GCC unroll 4
       for (int result = 0; result < together; ++result) {
