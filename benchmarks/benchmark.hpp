@@ -54,6 +54,7 @@ void add_elementwise_passes();
 void add_norm_passes();
 void add_pool_passes();
 void add_layout_passes();
+void add_window_passes();
 void add_updates();    // the optimizers
 void add_case_list();  // every case of tests/cases.hpp, forward and backward
 

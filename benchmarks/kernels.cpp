@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
   benchmarks::add_norm_passes();
   benchmarks::add_pool_passes();
   benchmarks::add_layout_passes();
+  benchmarks::add_window_passes();
   benchmarks::add_updates();
   benchmarks::add_case_list();
   benchmark::RunSpecifiedBenchmarks();

@@ -11,7 +11,8 @@
 /// read: the hardware's own prefetching stops in between.
 namespace tinynet::inline TINYNET_ABI {
 
-/// How far ahead, in bytes. Of 1280 to 10240 the best for 20 and 40 channels of bfloat16 from memory.
+/// How far ahead, in bytes: a training step of the net of 150,690 parameters takes as long with 1536 and 4096,
+/// longer with 6144.
 inline constexpr std::int64_t prefetch_distance = 2560;
 
 enum class Access { read, write };
