@@ -135,7 +135,7 @@ struct Output {
   const float* center;  // [32], of the moments
   float* moments;       // [32] sums, to which pixels are added; null: not wanted
   float* squares;       // [32]
-  bool reads_ahead;     // asks memory for the pixels behind these
+  bool reads_ahead;     // hints that a unit may pass over: ask memory for the pixels behind these,
   bool writes_ahead;    // and for the outputs behind
 };
 

@@ -95,7 +95,7 @@ void depthwise_backward_simd(std::span<T> dx, Store dx_store, std::span<param_t<
   Scratch scratch;
   const GradientPlan plan(scratch, g);
   const auto weights = weight_rows<X>(scratch, plan.all_taps, plan.c, [&](auto t, X* row) {
-    plan.for_weights(t, [&](auto lane, auto at) { row[lane] = w.empty() ? X(0) : w[at]; });
+    if (!w.empty()) plan.for_weights(t, [&](auto lane, auto at) { row[lane] = w[at]; });
   });
   const auto no_bias = weight_rows<X>(scratch, 1, plan.c, [](auto, X*) {});
   const GradientPass<T> pass{g, plan, dx, dx_store, !dw.empty(), dy, x, map, weights, no_bias};

@@ -7,8 +7,8 @@
 /// Depthwise convolution in vectors: a unit of work copies the rows it reads into a band, zeros
 /// around it, and runs along it. Each activation is read from memory once and written once.
 ///
-/// Floor: the bytes of x and y (or dx, dy and x) over the bandwidth of memory; 0.6 to 0.7 of the speed of a copy
-/// is reached, 0.4 at stride 2. (benchmarks/kernels --benchmark_filter='^memory.*depthwise')
+/// Floor: the bytes of x and y (or dx, dy and x) over the bandwidth of memory; 0.5 to 0.7 of the speed of a copy
+/// is reached, forward at stride 2 0.4. (benchmarks/kernels --benchmark_filter='^memory.*depthwise')
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 namespace depthwise {
@@ -48,13 +48,12 @@ void depthwise_forward_simd(std::span<T> y, std::span<const T> x, std::span<cons
       scratch, 1, c, [&](auto, X* row) { std::copy(bias.begin(), bias.end(), row); });
   const auto reach = (g.kh - 1) * g.dilation + 1;        // rows
   const auto part = g.ow + (g.kw - 1) * g.dilation / s;  // columns that are equal modulo s
-  auto* const sources = scratch.take<std::int64_t>(s * part).data();
-  for (std::int64_t i = 0; i < s * part; ++i) {
+  auto* const sources = s == 1 ? nullptr : scratch.take<std::int64_t>(s * part).data();
+  for (std::int64_t i = 0; sources && i < s * part; ++i) {
     const auto column = i % part * s + i / part - g.padding;
     sources[i] = column < g.w ? column : -1;
   }
-  const BandShape shape{
-      .cols = s * part, .c = c, .left = g.padding, .sources = s == 1 ? nullptr : sources};
+  const BandShape shape{.cols = s * part, .c = c, .left = g.padding, .sources = sources};
   auto* const offsets = scratch.take<std::int64_t>(taps).data();
   auto* const weight_of = scratch.take<std::int64_t>(taps).data();
   for (std::int64_t t = 0; t < taps; ++t) {
