@@ -1,6 +1,7 @@
 #pragma once
 
 #include <tinynet/kernels/conv2d/contract.hpp>
+#include <tinynet/tensor/tensor.hpp>
 
 /// The convolutions that benchmarks time.
 namespace tinynet::benchmarks {
@@ -28,6 +29,14 @@ struct Layer {
             .groups = oc ? 1 : ic};
   }
 };
+
+/// Weights as a version of a pass wants them.
+template <class Version, class P>
+Buffer packed(const Version& version, const Tensor<P>& w, const kernels::Conv2dGeometry& g) {
+  Buffer buffer(static_cast<std::size_t>(version.packed_bytes(g)));
+  version.pack(buffer.data(), w.span(), g);
+  return buffer;
+}
 
 /// The distinct layers of V7, a ResNet of blocks 2-3-3-2 and widths 64 to 512 for 28 x 28 images of one
 /// channel.

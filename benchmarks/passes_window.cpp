@@ -56,22 +56,17 @@ template <Scalar T>
 void add_conv2d(const Layer& layer) {
   const auto g = layer.geometry();
   const auto name = "conv2d " + window(layer) + " to " + std::to_string(g.oc);
-  const auto packed = [g](const auto& version, const Images<T>& o) {
-    Buffer buffer(static_cast<std::size_t>(version.packed_bytes(g)));
-    version.pack(buffer.data(), o.weights(), g);
-    return buffer;
-  };
   add_pass<T>(name + "/forward", {g.n, g.h, g.w, g.ic}, [=](State& state) {
     Images<T> o{g};
     const auto& version = kernels::conv2d_forward<T>(g);
-    const auto weights = packed(version, o);
+    const auto weights = packed(version, o.w, g);
     measure_pass(state, bytes_of(o.x, o.y),
                  [&] { version.run(o.y.span(), o.input(), weights.data(), {}, g); });
   });
   add_pass<T>(name + "/input gradient", {g.n, g.h, g.w, g.ic}, [=](State& state) {
     Images<T> o{g};
     const auto& version = kernels::conv2d_backward_input<T>(g);
-    const auto weights = packed(version, o);
+    const auto weights = packed(version, o.w, g);
     measure_pass(state, bytes_of(o.x, o.y), [&] {
       version.run(o.dx.span(), Store::overwrite, o.gradient(), weights.data(), g);
     });

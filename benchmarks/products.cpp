@@ -39,13 +39,6 @@ struct Operands {
   }
 };
 
-template <class Version, class P>
-Buffer packed(const Version& version, const Tensor<P>& w, const kernels::Conv2dGeometry& g) {
-  Buffer buffer(static_cast<std::size_t>(version.packed_bytes(g)));
-  version.pack(buffer.data(), w.span(), g);
-  return buffer;
-}
-
 template <Scalar T>
 void add_conv2d(const Layer& layer) {
   const auto name = [&](const char* pass) {
