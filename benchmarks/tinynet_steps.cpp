@@ -11,6 +11,7 @@
 #include <tinynet/ops/loss.hpp>
 #include <tinynet/optim.hpp>
 #include <tinynet/train/profile.hpp>
+#include <tinynet/winograd.hpp>
 
 #include "../examples/networks.hpp"
 #include "peaks.hpp"

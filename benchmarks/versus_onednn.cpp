@@ -19,6 +19,7 @@
 #include <tinynet/kernels/conv2d.hpp>
 #include <tinynet/kernels/depthwise_conv2d.hpp>
 #include <tinynet/tensor.hpp>
+#include <tinynet/winograd.hpp>
 
 #include "layers.hpp"
 #include "onednn_convolution.hpp"

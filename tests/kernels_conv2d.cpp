@@ -14,6 +14,7 @@
 #include <tinynet/float_tiles.hpp>
 #include <tinynet/kernels/conv2d.hpp>
 #include <tinynet/kernels/norm_act/map.hpp>
+#include <tinynet/winograd.hpp>
 
 #include "bump.hpp"
 
@@ -107,6 +108,70 @@ struct Truth {
     conv2d_reference::backward_weight<double>(dw_, Store::overwrite, dy_, x_, {}, g);
   }
 };
+
+/// What bounds the error of Winograd's sums (conv2d/winograd.hpp): 16 times the largest |x| of an output's window
+/// times the sum of |w|, over channels; for dw the largest |x| of a tile times the sum of |dy|, over tiles.
+struct WinogradBounds {
+  std::vector<double> y, dx, dw;
+
+  explicit WinogradBounds(const Truth& truth) {
+    const auto& g = truth.g;
+    const auto forward = winograd::forward_tiling(g), backward = winograd::backward_tiling(g);
+    std::vector<double> windows(static_cast<std::size_t>(g.oc * g.ic));  // sums of |w|
+    for (std::int64_t i = 0; i < std::ssize(truth.w); ++i) {
+      windows[at(i / (9 * g.ic) * g.ic + i % g.ic)] += std::abs(truth.w[at(i)]);
+    }
+    y = outputs(truth.x, forward, [&](auto out, auto in) { return windows[at(out * g.ic + in)]; });
+    dx = outputs(truth.dy, backward, [&](auto out, auto in) { return windows[at(in * g.ic + out)]; });
+    for (std::size_t i = 0; i < y.size(); ++i) y[i] += std::abs(truth.b[i % truth.b.size()]);
+
+    dw.resize(truth.w.size());
+    for (std::int64_t i = 0; i < std::ssize(truth.dy); ++i) {
+      const auto row = i / g.oc / g.ow, col = i / g.oc % g.ow, oc = i % g.oc;
+      for (std::int64_t ic = 0; ic < g.ic; ++ic) {
+        const auto most = largest(truth.x, forward, row / g.oh, row % g.oh / 2 * 2, col / 2 * 2, 4, ic);
+        for (std::int64_t tap = 0; tap < 9; ++tap) {
+          dw[at((oc * 9 + tap) * g.ic + ic)] += 16 * std::abs(truth.dy[at(i)]) * most;
+        }
+      }
+    }
+  }
+
+ private:
+  static std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+  /// Of a channel of the inputs that outputs from (row, col) on read, `side` x `side` of them.
+  static double largest(const std::vector<double>& in, const winograd::Tiling& t,
+                        std::int64_t image, std::int64_t row, std::int64_t col, std::int64_t side,
+                        std::int64_t channel) {
+    double most = 0;
+    for (std::int64_t k = 0; k < side * side; ++k) {
+      const auto h = row - t.padding + k / side, w = col - t.padding + k % side;
+      if (h < 0 || h >= t.in_h || w < 0 || w >= t.in_w) continue;
+      const auto value = in[at(((image * t.in_h + h) * t.in_w + w) * t.in_c + channel)];
+      most = std::max(most, std::abs(value));
+    }
+    return most;
+  }
+  static std::vector<double> outputs(const std::vector<double>& in, const winograd::Tiling& t,
+                                     auto&& window) {
+    std::vector<double> bounds(at(t.n * t.out_h * t.out_w * t.out_c));
+    for (std::int64_t pixel = 0; pixel < t.n * t.out_h * t.out_w; ++pixel) {
+      const auto row = pixel / t.out_w, col = pixel % t.out_w;
+      for (std::int64_t ic = 0; ic < t.in_c; ++ic) {
+        const auto most = largest(in, t, row / t.out_h, row % t.out_h, col, 3, ic);
+        for (std::int64_t out = 0; out < t.out_c; ++out) {
+          bounds[at(pixel * t.out_c + out)] += 16 * most * window(out, ic);
+        }
+      }
+    }
+    return bounds;
+  }
+};
+
+template <class Version>
+bool is_winograd(const Version& version) {
+  return version.refuses == &winograd::refuses;
+}
 
 /// The largest error in units of its bound.
 ///
@@ -210,8 +275,10 @@ std::vector<param_t<T>> run_backward_weight(const Conv2dBackwardWeight<T>& versi
 /// the time.
 /// Dot products over lanes refuse shapes only where vectors are as fast: where there are any, all shapes
 /// are run.
+/// The same goes for Winograd's.
 template <class T>
 bool skip(const auto& version, const Conv2dGeometry& g) {
+  if (is_winograd(version)) return !winograd::fits(g);
 #ifdef TINYNET_TILES
   if (version.refuses == &conv2d_tiles::refuses_avx512) return !cpu().fast_bf16_dots;
 #endif
@@ -226,8 +293,9 @@ void check_forward(const Truth& truth) {
     if (skip<T>(version, g)) continue;
     INFO(type_name<T>() << ", " << path_name(version.path) << ": " << describe(g));
     const auto y = run_forward(version, truth, true);
-    const auto terms = g.kh * g.kw * (g.ic / g.groups);
-    CHECK(worst_error<T>(y, truth.y, truth.y_bound, nullptr, terms) <= 1);
+    const auto terms = is_winograd(version) ? g.ic + 10 : g.kh * g.kw * (g.ic / g.groups);
+    const auto bound = is_winograd(version) ? WinogradBounds(truth).y : truth.y_bound;
+    CHECK(worst_error<T>(y, truth.y, bound, nullptr, terms) <= 1);
   }
 }
 
@@ -238,11 +306,12 @@ void check_backward_input(const Truth& truth) {
   for (const auto& version : conv2d_backward_input_versions<T>) {
     if (skip<T>(version, g)) continue;
     INFO(type_name<T>() << ", " << path_name(version.path) << ": " << describe(g));
-    const auto terms = g.kh * g.kw * (g.oc / g.groups);
+    const auto terms = is_winograd(version) ? g.oc + 10 : g.kh * g.kw * (g.oc / g.groups);
+    const auto bound = is_winograd(version) ? WinogradBounds(truth).dx : truth.dx_bound;
     const auto dx = run_backward_input(version, truth, nullptr);
-    CHECK(worst_error<T>(dx, truth.dx, truth.dx_bound, nullptr, terms) <= 1);
+    CHECK(worst_error<T>(dx, truth.dx, bound, nullptr, terms) <= 1);
     const auto added = run_backward_input(version, truth, &before);
-    CHECK(worst_error<T>(added, truth.dx, truth.dx_bound, &before, terms) <= 1);
+    CHECK(worst_error<T>(added, truth.dx, bound, &before, terms) <= 1);
   }
 }
 
@@ -253,11 +322,13 @@ void check_backward_weight(const Truth& truth) {
   for (const auto& version : conv2d_backward_weight_versions<T>) {
     if (skip<T>(version, g)) continue;
     INFO(type_name<T>() << ", " << path_name(version.path) << ": " << describe(g));
-    const auto terms = g.n * g.oh * g.ow;
+    const auto terms =
+        is_winograd(version) ? winograd::forward_tiling(g).count() + 10 : g.n * g.oh * g.ow;
+    const auto bound = is_winograd(version) ? WinogradBounds(truth).dw : truth.dw_bound;
     const auto dw = run_backward_weight(version, truth, nullptr);
-    CHECK(worst_error<T>(dw, truth.dw, truth.dw_bound, nullptr, terms) <= 1);
+    CHECK(worst_error<T>(dw, truth.dw, bound, nullptr, terms) <= 1);
     const auto added = run_backward_weight(version, truth, &before);
-    CHECK(worst_error<T>(added, truth.dw, truth.dw_bound, &before, terms) <= 1);
+    CHECK(worst_error<T>(added, truth.dw, bound, &before, terms) <= 1);
   }
 }
 
@@ -525,6 +596,23 @@ TEST_CASE("random shapes agree with the formula") {
   }
 }
 
+TEST_CASE("random shapes of Winograd's kind agree with the formula") {
+  const Threads one(1);
+  random::Generator draw({20261128});
+  const auto upto = [&](std::uint32_t most) { return std::int64_t{1} + draw.below(most); };
+  for (int i = 0; i < 300; ++i) {
+    Shape shape{};
+    do {
+      shape = {.n = upto(5), .h = upto(14), .w = upto(14), .ic = upto(70), .oc = upto(70), .kh = 3,
+               .kw = 3, .padding = upto(3) - 1};
+    } while (geometry(shape).oh < 1 || geometry(shape).ow < 1 || geometry(shape).macs() > 1000000);
+    const Truth truth(geometry(shape), random::Key{static_cast<std::uint64_t>(i)});
+    check_forward<float>(truth);
+    check_backward_input<float>(truth);
+    check_backward_weight<float>(truth);
+  }
+}
+
 TEST_CASE("the number of threads does not change a bit") {
   const Threads restored(1);
   for (const auto& shape : {
@@ -598,6 +686,9 @@ TEST_CASE("which version is chosen, and what refuses in words") {
     CHECK((conv2d_forward<bfloat16>(wide).run == conv2d_forward_amx<bfloat16>.run));
   }
 #endif
+  const auto first = geometry({.n = 16, .h = 7, .w = 7, .ic = 3, .oc = 16, .kh = 3, .kw = 3});
+  CHECK(conv2d_forward_winograd<float>.refuses(first) ==
+        std::string("few channels: transforms take longer than they save"));
   // 65,535 squared residues, most of them empty, would take hours.
   const auto far =
       geometry({.n = 2, .h = 8, .w = 8, .ic = 4, .oc = 6, .kh = 3, .kw = 3, .stride = 65535});
@@ -606,6 +697,9 @@ TEST_CASE("which version is chosen, and what refuses in words") {
   CHECK(path(wide) == (cpu().fast_bf16_dots ? Path::avx512 : Path::simd));
   CHECK(path(narrow) == Path::simd);
   CHECK(conv2d_forward<float16>(wide).path == Path::simd);
+  CHECK((conv2d_forward<float>(wide).run == conv2d_forward_winograd<float>.run));
+  CHECK((conv2d_backward_input<float>(wide).run == conv2d_backward_input_winograd<float>.run));
+  CHECK((conv2d_backward_weight<float>(wide).run == conv2d_backward_weight_winograd<float>.run));
 #ifdef TINYNET_TILES
   if (!cpu().fast_bf16_dots) {
     CHECK(conv2d_forward_avx512<bfloat16>.refuses(wide) == cpu().bf16_dots_refusal);
@@ -782,16 +876,20 @@ TEST_CASE("what is not finite stays where it is read") {
 TEST_CASE("an output of the forward pass does not depend on the rest of the batch") {
   const Truth all(
       geometry({.n = 5, .h = 7, .w = 7, .ic = 16, .oc = 33, .kh = 3, .kw = 3, .padding = 1}));
-  const auto batch = run_forward(conv2d_forward<float>(all.g), all, true);
-  Truth one = all;
-  one.g.n = 1;
-  const auto image = one.y.size() / 5, input = one.x.size() / 5;
-  for (std::size_t n = 0; n < 5; ++n) {
-    one.x.assign(all.x.begin() + static_cast<std::ptrdiff_t>(n * input),
-                 all.x.begin() + static_cast<std::ptrdiff_t>((n + 1) * input));
-    one.y.resize(image);
-    const auto alone = run_forward(conv2d_forward<float>(one.g), one, true);
-    CHECK(std::equal(alone.begin(), alone.end(),
-                     batch.begin() + static_cast<std::ptrdiff_t>(n * image)));
+  for (const auto& version : conv2d_forward_versions<float>) {
+    if (skip<float>(version, all.g)) continue;
+    INFO(path_name(version.path) << (is_winograd(version) ? ", Winograd" : ""));
+    const auto batch = run_forward(version, all, true);
+    Truth one = all;
+    one.g.n = 1;
+    const auto image = one.y.size() / 5, input = one.x.size() / 5;
+    for (std::size_t n = 0; n < 5; ++n) {
+      one.x.assign(all.x.begin() + static_cast<std::ptrdiff_t>(n * input),
+                   all.x.begin() + static_cast<std::ptrdiff_t>((n + 1) * input));
+      one.y.resize(image);
+      const auto alone = run_forward(version, one, true);
+      CHECK(std::equal(alone.begin(), alone.end(),
+                       batch.begin() + static_cast<std::ptrdiff_t>(n * image)));
+    }
   }
 }

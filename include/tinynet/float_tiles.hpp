@@ -10,9 +10,11 @@ namespace tinynet::inline TINYNET_ABI::kernels {
 
 #ifdef TINYNET_TILES
 inline const bool float_tiles = [] {
-  conv2d_forward_versions<float>.front() = conv2d_forward_amx<float>;
-  conv2d_backward_input_versions<float>.front() = conv2d_backward_input_amx<float>;
-  conv2d_backward_weight_versions<float>.front() = conv2d_backward_weight_amx<float>;
+  take_place(conv2d_forward_versions<float>, lacks_float_tiles, conv2d_forward_amx<float>);
+  take_place(conv2d_backward_input_versions<float>, lacks_float_tiles,
+             conv2d_backward_input_amx<float>);
+  take_place(conv2d_backward_weight_versions<float>, lacks_float_tiles,
+             conv2d_backward_weight_amx<float>);
   return true;
 }();
 #endif

@@ -55,10 +55,10 @@ template <Scalar T>
 struct Conv2dForward {
   Path path;
   const char* (*refuses)(const Conv2dGeometry&);
-  std::int64_t (*packed_bytes)(const Conv2dGeometry&);
-  void (*pack)(std::byte* packed, std::span<const param_t<T>> w, const Conv2dGeometry&);
+  std::int64_t (*packed_bytes)(const Conv2dGeometry&) = nullptr;
+  void (*pack)(std::byte* packed, std::span<const param_t<T>> w, const Conv2dGeometry&) = nullptr;
   void (*run)(std::span<T> y, std::span<const T> x, const std::byte* packed, const Conv2dFusion<T>&,
-              const Conv2dGeometry&);
+              const Conv2dGeometry&) = nullptr;
 };
 
 /// A version of the input gradient: dx[n, h, w, ic] from dy[n, oh, ow, oc] and packed weights.
@@ -66,10 +66,10 @@ template <Scalar T>
 struct Conv2dBackwardInput {
   Path path;
   const char* (*refuses)(const Conv2dGeometry&);
-  std::int64_t (*packed_bytes)(const Conv2dGeometry&);
-  void (*pack)(std::byte* packed, std::span<const param_t<T>> w, const Conv2dGeometry&);
+  std::int64_t (*packed_bytes)(const Conv2dGeometry&) = nullptr;
+  void (*pack)(std::byte* packed, std::span<const param_t<T>> w, const Conv2dGeometry&) = nullptr;
   void (*run)(std::span<T> dx, Store, std::span<const T> dy, const std::byte* packed,
-              const Conv2dGeometry&);
+              const Conv2dGeometry&) = nullptr;
 };
 
 /// A version of the weight gradient: dw[oc, kh, kw, ic/groups], in param_t, from dy and the map of x.
@@ -78,7 +78,7 @@ struct Conv2dBackwardWeight {
   Path path;
   const char* (*refuses)(const Conv2dGeometry&);
   void (*run)(std::span<param_t<T>> dw, Store, std::span<const T> dy, std::span<const T> x,
-              InputMap, const Conv2dGeometry&);
+              InputMap, const Conv2dGeometry&) = nullptr;
 };
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
