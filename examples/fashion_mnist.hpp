@@ -68,12 +68,14 @@ struct FashionMnist {
                    : std::nullopt};
   }
 
+  optim::SgdOptions sgd() const {
+    return {.momentum = 0.9,
+            .weight_decay = weight_decay,
+            .nesterov = true,
+            .groups = {optim::no_weight_decay_for_norm_and_bias()}};
+  }
   optim::Sgd<float> optimizer(const nn::Members& model) const {
-    return optim::Sgd(nn::parameters(model),
-                      {.momentum = 0.9,
-                       .weight_decay = weight_decay,
-                       .nesterov = true,
-                       .groups = {optim::no_weight_decay_for_norm_and_bias()}});
+    return optim::Sgd(nn::parameters(model), sgd());
   }
 };
 

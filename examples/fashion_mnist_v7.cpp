@@ -1,6 +1,6 @@
 // FashionMNIST with the networks V5, V6, V7 and SEAir, one of them or several as an ensemble.
 // Claim: V5 93.86 % of the test images after ten epochs, V7 94.55 % after fifteen (seed 1).
-// Run: ./fashion_mnist_v7 --network v7 --epochs 15 --batch-size 256 --precision bfloat16
+// Run: ./fashion_mnist_v7 --network v7 --epochs 15 --batch-size 256 --precision bfloat16 --muon
 //      ./fashion_mnist_v7 --network v5 --epochs 10 --batch-size 128
 //      ./fashion_mnist_v7 --network v6 --epochs 25 --batch-size 128 --cut-mix
 //      ./fashion_mnist_v7 --network seair_medium --batch-size 500 --precision bfloat16 --tta
@@ -21,14 +21,23 @@ std::optional<models::AirbenchOptions> seair(const std::string& network) {
   return {};
 }
 
+struct Options : examples::FashionMnist {
+  bool muon = false;
+};
+
 template <Scalar T>
-examples::Trained train_one(const Program& program, const examples::FashionMnist& options,
+examples::Trained train_one(const Program& program, const Options& options,
                             const std::string& network) {
   if (const auto size = seair(network)) {
     return examples::train_seair<T>(program, examples::seair_recipe(program, options), *size);
   }
   return examples::with_network<T>(network, [&](auto& model) {
     nn::initialize(model, program.seed);
+    if (options.muon) {
+      auto optimizer = examples::muon_optimizer(model, options);
+      return examples::train_and_test<T>(
+          program, model, optimizer, examples::muon_recipe(program, options, examples::muon_lr));
+    }
     auto optimizer = options.optimizer(model);
     return examples::train_and_test<T>(program, model, optimizer, options.recipe(program));
   });
@@ -43,7 +52,7 @@ void compare_with_neighbours(const std::string& run) {
 }
 
 template <Scalar T>
-int test(const Program& program, const examples::FashionMnist& options, const std::string& network,
+int test(const Program& program, const Options& options, const std::string& network,
          const std::string& path) {
   const auto recipe = options.recipe(program);
   if (const auto size = seair(network)) {
@@ -58,8 +67,8 @@ int test(const Program& program, const examples::FashionMnist& options, const st
 }
 
 template <Scalar T>
-int train_members(const Program& program, const examples::FashionMnist& options,
-                  const std::string& network, std::int64_t members) {
+int train_members(const Program& program, const Options& options, const std::string& network,
+                  std::int64_t members) {
   train::Ensemble ensemble;
   const auto train = [&](const Program& one, std::size_t) {
     const auto trained = train_one<T>(one, options, network);
@@ -85,7 +94,7 @@ int train_members(const Program& program, const examples::FashionMnist& options,
 }
 
 int main(int argc, char** argv) {
-  examples::FashionMnist options;
+  Options options;
   std::string network = "v7", tested;
   std::int64_t members = 1;
   auto own = options.options();
@@ -93,6 +102,10 @@ int main(int argc, char** argv) {
                  "what is trained",
                  &network,
                  {"v5", "v6", "v7", "seair_small", "seair_medium", "seair_large"}});
+  own.push_back({"muon",
+                 "train convolutions by Muon, with a triangle of learning rates and rarer, smaller "
+                 "erasing; seair_* always do",
+                 &options.muon});
   own.push_back(
       {"ensemble", "networks of successive seeds, tested together", &members, {}, 1, 100});
   own.push_back({.name = "test",

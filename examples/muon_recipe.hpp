@@ -1,0 +1,41 @@
+#pragma once
+
+#include <algorithm>
+#include <utility>
+
+#include "fashion_mnist.hpp"
+
+/// Muon on FashionMNIST. A V7 of half the widths learnt 95.3 % of 5,000 held-out images in 15 epochs this way,
+/// 94.3 % by SGD.
+namespace tinynet::examples {
+
+/// A triangle of learning rates instead of --schedule, and erasing that is rarer and smaller: in few epochs each
+/// image is seen too seldom to learn much from hidden ones.
+inline Recipe muon_recipe(const Program& program, FashionMnist options, double lr) {
+  options.erasing = {.probability = 0.25f, .scale = {0.02f, 0.2f}};
+  auto recipe = options.recipe(program);
+  recipe.schedule = [lr](std::int64_t steps) {
+    return optim::piecewise_linear(
+        {{0, 0.2 * lr}, {std::max<std::int64_t>(steps / 10, 1), lr}, {steps + 1, 0}});
+  };
+  return recipe;
+}
+
+inline constexpr double muon_lr = 0.08;
+
+/// Muon for the windows of convolutions, SGD for the rest, as it would train all of them.
+inline auto muon_optimizer(const nn::Members& model, const FashionMnist& options) {
+  auto rest = options.sgd();
+  rest.lr = options.lr;
+  const auto windows = optim::Filter{
+      "convolutions", [](const optim::ParameterInfo& p) { return p.shape.axes() == 4; }};
+  const auto parts = optim::split(nn::parameters(model), windows);
+  return optim::MultiOptimizer(optim::Muon(parts.matching, {.lr = muon_lr,
+                                                            .momentum = 0.6,
+                                                            .ns_steps = 3,
+                                                            .adjust_lr = optim::AdjustLr::none,
+                                                            .normalize_weights = true}),
+                               optim::Sgd(parts.rest, std::move(rest)));
+}
+
+}  // namespace tinynet::examples
