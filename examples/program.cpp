@@ -11,6 +11,7 @@
 
 #include <tinynet/io/utf8.hpp>
 #include <tinynet/train/profile.hpp>
+#include <tinynet/winograd.hpp>  // for all programs
 
 #include "../benchmarks/peaks.hpp"
 

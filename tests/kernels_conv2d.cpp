@@ -700,6 +700,9 @@ TEST_CASE("which version is chosen, and what refuses in words") {
   CHECK((conv2d_forward<float>(wide).run == conv2d_forward_winograd<float>.run));
   CHECK((conv2d_backward_input<float>(wide).run == conv2d_backward_input_winograd<float>.run));
   CHECK((conv2d_backward_weight<float>(wide).run == conv2d_backward_weight_winograd<float>.run));
+  winograd_allowed() = false;
+  CHECK((conv2d_forward<float>(wide).run == conv2d_forward_simd<float>.run));
+  winograd_allowed() = true;
 #ifdef TINYNET_TILES
   if (!cpu().fast_bf16_dots) {
     CHECK(conv2d_forward_avx512<bfloat16>.refuses(wide) == cpu().bf16_dots_refusal);
