@@ -2,7 +2,8 @@
 // distinct layer of V7 (a ResNet of blocks 2-3-3-2 and widths 64 to 512, one channel, 28 x 28, batch
 // 256) and those of the depthwise net (batch 128), forward, input gradient, weight gradient. Packing
 // of weights is outside on both sides; copies, conversions and plain fp32 weight gradients inside.
-// "floor": products over the measured peak of their precision, or bytes over the rate of copying.
+// "floor": products over the measured peak of their precision, or bytes over the rate of copying. Products
+// are those of the definition, of which Winograd's way (fp32, 3 x 3 at stride 1) needs 4/9: it may pass the peak.
 // Run: ./versus_onednn [--precision fp32|bf16|fp16] [--against onednn|fp32|one-thread]
 //                      [--threads N] [--layers TEXT]
 // ONEDNN_MAX_CPU_ISA=AVX2 holds oneDNN to AVX2, TINYNET_KERNELS=simd us to vectors. fp16 is compared

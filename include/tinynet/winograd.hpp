@@ -4,11 +4,11 @@
 #include <tinynet/kernels/conv2d/winograd_weight_gradient.hpp>
 
 /// Include this, in one file of a program, to let convolutions with windows of 3 x 3 at stride 1 multiply 16
-/// times where they would 36, by Winograd's F(2 x 2, 3 x 3): those of float, and those of 16 bits where the
-/// CPU has neither tiles nor dot products for them. A pass takes 0.5 to 0.75 of the time of vectors. Its error
-/// is bounded by the largest inputs of each output's window instead of by each product
-/// (kernels/conv2d/winograd.hpp): leave it out where that does not do, or refuse it at run time by
-/// kernels::winograd_allowed() = false.
+/// times where they would 36, by Winograd's F(2 x 2, 3 x 3): those of float, and those of 16 bits that neither
+/// tiles nor dot products take. A pass takes 0.5 to 0.75 of the time of vectors (docs/kernels.md). Its error is
+/// bounded by the largest inputs of each output's window instead of by each product (kernels/conv2d/winograd.hpp):
+/// leave it out where that does not do, or refuse it at run time by kernels::winograd_allowed() = false. With
+/// too few tiles to pay (a few small images) sums are direct, so that bits may depend on the size of a batch.
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 template <Scalar T>

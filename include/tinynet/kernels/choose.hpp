@@ -46,10 +46,17 @@ inline std::atomic<Path>& path_limit() {
   return limit;
 }
 
+template <class Version>
+const char* name_of(const Version& version) {
+  if constexpr (requires { version.way; }) {
+    if (version.way) return version.way;
+  }
+  return path_name(version.path);
+}
+
 /// Not inline in `choose`: there it would be compiled once for each kernel and type.
-[[gnu::noinline, gnu::cold]] inline void trace_choice(const char* kernel, Path path,
+[[gnu::noinline, gnu::cold]] inline void trace_choice(const char* kernel, const char* name,
                                                       const char* refusal) {
-  const char* name = path_name(path);
   trace(refusal ? Text({kernel, ": not ", name, ", ", refusal}) : Text({kernel, ": ", name}));
 }
 }  // namespace detail
@@ -77,7 +84,7 @@ const auto& choose(const char* kernel, const Versions& versions, const Geometry&
     const bool last = &version == &versions.back();
     const char* refusal =
         version.path > limit && !last ? "not allowed by TINYNET_KERNELS" : version.refuses(g);
-    if (tracing()) detail::trace_choice(kernel, version.path, last ? nullptr : refusal);
+    if (tracing()) detail::trace_choice(kernel, detail::name_of(version), last ? nullptr : refusal);
     if (!refusal || last) return version;
   }
   return versions.back();
@@ -87,8 +94,8 @@ const auto& choose(const char* kernel, const Versions& versions, const Geometry&
 [[gnu::noinline]] inline bool simd_allowed(const char* kernel) {
   const bool allowed = path_limit() >= Path::simd;
   if (tracing()) {
-    if (!allowed) detail::trace_choice(kernel, Path::simd, "not allowed by TINYNET_KERNELS");
-    detail::trace_choice(kernel, allowed ? Path::simd : Path::reference, nullptr);
+    if (!allowed) detail::trace_choice(kernel, "simd", "not allowed by TINYNET_KERNELS");
+    detail::trace_choice(kernel, allowed ? "simd" : "reference", nullptr);
   }
   return allowed;
 }

@@ -39,7 +39,8 @@ inline const char* lacks_float_tiles(const Conv2dGeometry&) {
   return "tinynet/float_tiles.hpp is not included";
 }
 template <class Version>
-inline constexpr Version conv2d_winograd_place = {Path::simd, lacks_winograd};
+inline constexpr Version conv2d_winograd_place = {
+    .path = Path::simd, .refuses = lacks_winograd, .way = "simd by Winograd"};
 template <class Version>
 inline constexpr Version conv2d_float_tiles_place = {Path::amx, lacks_float_tiles};
 

@@ -41,7 +41,9 @@ struct ProfilePass {
   double seconds = 0;
   double operations = 0;  // two for each multiply-accumulate
   double bytes = 0;       // if every operand and result crosses the memory bus once
-  double floor = 0;       // seconds: operations over the peak + bytes over the bandwidth
+  // Seconds: operations over the peak + bytes over the bandwidth. Operations are those of the definition:
+  // a convolution by tinynet/winograd.hpp needs 4/9 of them.
+  double floor = 0;
 };
 
 struct ProfileRow {

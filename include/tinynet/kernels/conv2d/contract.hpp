@@ -59,6 +59,7 @@ struct Conv2dForward {
   void (*pack)(std::byte* packed, std::span<const param_t<T>> w, const Conv2dGeometry&) = nullptr;
   void (*run)(std::span<T> y, std::span<const T> x, const std::byte* packed, const Conv2dFusion<T>&,
               const Conv2dGeometry&) = nullptr;
+  const char* way = nullptr;  // where a path has several
 };
 
 /// A version of the input gradient: dx[n, h, w, ic] from dy[n, oh, ow, oc] and packed weights.
@@ -70,6 +71,7 @@ struct Conv2dBackwardInput {
   void (*pack)(std::byte* packed, std::span<const param_t<T>> w, const Conv2dGeometry&) = nullptr;
   void (*run)(std::span<T> dx, Store, std::span<const T> dy, const std::byte* packed,
               const Conv2dGeometry&) = nullptr;
+  const char* way = nullptr;
 };
 
 /// A version of the weight gradient: dw[oc, kh, kw, ic/groups], in param_t, from dy and the map of x.
@@ -79,6 +81,7 @@ struct Conv2dBackwardWeight {
   const char* (*refuses)(const Conv2dGeometry&);
   void (*run)(std::span<param_t<T>> dw, Store, std::span<const T> dy, std::span<const T> x,
               InputMap, const Conv2dGeometry&) = nullptr;
+  const char* way = nullptr;
 };
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

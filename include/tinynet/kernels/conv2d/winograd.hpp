@@ -20,9 +20,12 @@
 ///
 /// Error: each output depends on its own window alone, and a sum over c channels errs by at most
 /// (c + 12) u * 16 * sum over channels of the largest |x| of the window times the sum of |w|, where u is half
-/// an epsilon of float; a direct one by (9 c + 2) u * sum of |x w|. So infinities and NaN stay where they belong,
-/// and only what is large at a small weight costs digits. A gradient of w takes sums over tiles for sums over
-/// channels, and the largest |x| of a tile's 4 x 4.
+/// an epsilon of float; a direct one by (9 c + 2) u * sum of |x w|. So only what is large at a small weight
+/// costs digits. (Two roundings for x, four for w, one for each channel, four for the way back, one for a bias;
+/// places weigh |x| at most four times, the rest 4 |w| together.) A gradient of w takes sums over tiles for
+/// sums over channels, and the largest |x| of a tile's 4 x 4 pixels.
+/// What is infinite or NaN reaches the outputs and input gradients that read it, as NaN perhaps, and in dw all
+/// taps of its channel. Values above a quarter of the largest float overflow.
 namespace tinynet::inline TINYNET_ABI::kernels {
 
 /// Whether it may be chosen.
@@ -156,15 +159,16 @@ void transform_window(A* to, std::int64_t place_stride, const A* w, std::int64_t
 
 /// Whether it is of that kind at all.
 constexpr bool fits(const Conv2dGeometry& g) {
-  return g.kh == 3 && g.kw == 3 && g.stride == 1 && g.dilation == 1 && g.groups == 1 &&
-         g.padding <= 2;
+  return g.kh == 3 && g.kw == 3 && g.stride == 1 && g.dilation == 1 && g.groups == 1;
 }
 
 inline const char* refuses(const Conv2dGeometry& g) {
   if (!winograd_allowed()) return "refused by winograd_allowed()";
   if (!fits(g)) return "not a window of 3 x 3 at stride 1 in one group";
+  // 16 -> 16 at 32, batch 128, AVX-512: forward 2.3 ms, direct 3.0, weight gradient 2.9 and 2.6.
   if (std::min(g.ic, g.oc) < 16) return "few channels: transforms take longer than they save";
-  if (forward_tiling(g).count() < 24) return "few tiles: registers would stay empty";
+  // 256 -> 256 at 7, one image, 16 tiles: 0.70 ms, direct 0.46.
+  if (std::min(forward_tiling(g).count(), backward_tiling(g).count()) < 24) return "few tiles";
   return nullptr;
 }
 

@@ -6,7 +6,7 @@
 
 /// Winograd's forward pass and input gradient over vectors of the build's width.
 ///
-/// A unit is some rows of tiles. It transforms what they read, for each block of output channels multiplies a
+/// A unit is some rows of tiles and some blocks of output channels. It transforms what they read, for each block of output channels multiplies a
 /// register tile of them at all 16 places, and transforms the sums, which lie in L1, back. Every output is
 /// summed by one thread in an order that depends on the layer alone.
 ///
@@ -60,7 +60,7 @@ using namespace kernels::detail;
 
 /// Sums of a register tile at all places, and what becomes of them, for one block of output channels.
 template <class T, int Vectors>
-struct Block {
+struct PlaceTile {
   using A = accumulate_t<T>;
   using V = simd::batch<A>;
   static constexpr auto W = simd::width<A>;
@@ -73,16 +73,9 @@ struct Block {
   /// the moments.
   void write(T* out, Store store, const std::int64_t* to, std::int64_t count, std::int64_t channels,
              bool wants_moments) {
-    for (std::int64_t v = 0; v < Vectors && v * W < channels; ++v) {
-      const auto some = [&](auto lanes) {
-        write_vector(out, store, to, count, v * W, wants_moments, lanes);
-      };
-      if (channels - v * W >= W) {
-        some(FullLanes{});
-      } else {
-        some(PartLanes{channels - v * W});
-      }
-    }
+    for_lanes<A>(channels, [&](std::int64_t channel, auto lanes) {
+      write_vector(out, store, to, count, channel, wants_moments, lanes);
+    });
   }
 
  private:
@@ -152,11 +145,11 @@ void multiply_block(T* out, Store store, const TileList<accumulate_t<T>>& tiles,
                     const accumulate_t<T>* weights, std::int64_t channels,
                     const ChannelExtras<accumulate_t<T>>& extras) {
   using A = accumulate_t<T>;
-  Block<T, Vectors> block;
-  constexpr auto size = block.size;
+  PlaceTile<T, Vectors> tile;
+  constexpr auto size = tile.size;
   const auto valid = std::min(channels, size);
-  if (extras.bias) std::copy_n(extras.bias, valid, block.bias);
-  if (extras.center) std::copy_n(extras.center, valid, block.center);
+  if (extras.bias) std::copy_n(extras.bias, valid, tile.bias);
+  if (extras.center) std::copy_n(extras.center, valid, tile.center);
   for (std::int64_t p = 0; p < tiles.count; p += tile_pixels) {
     const auto count = std::min<std::int64_t>(tile_pixels, tiles.count - p);
     const auto to =
@@ -169,13 +162,13 @@ void multiply_block(T* out, Store store, const TileList<accumulate_t<T>>& tiles,
       }
       const auto& run = tiles.at_place[i];
       multiply_tile<A, Vectors>(tiles.from.data() + p, &run, 1, weights + i * run.length * size,
-                                block.sums + i * block.place_sums);
+                                tile.sums + i * tile.place_sums);
     }
-    block.write(out, store, to.data(), count, channels, extras.first != nullptr);
+    tile.write(out, store, to.data(), count, valid, extras.first != nullptr);
   }
   for (std::int64_t i = 0; extras.first && i < valid; ++i) {
-    extras.first[i] = double{block.moments[i]};
-    extras.second[i] = double{block.moments[size + i]};
+    extras.first[i] = double{tile.moments[i]};
+    extras.second[i] = double{tile.moments[size + i]};
   }
 }
 
@@ -231,8 +224,9 @@ struct CorrelateTiles {
 
 }  // namespace detail
 
-/// Rows of tiles in a unit: transforms that stay in L2 and tiles that fill registers, at most 1024 outputs of a
-/// channel, whose moments are summed up in accumulate_t.
+/// Rows of tiles in a unit: tiles that fill registers four times, more as long as their transforms stay in L2
+/// (256 KB and 1.5 MB were slower), up to 1024 outputs of a channel, whose moments are summed up in
+/// accumulate_t. A row is not cut, however wide.
 template <class A>
 std::int64_t rows_of_unit(const Tiling& t, std::int64_t units) {
   constexpr std::int64_t bytes = 768 << 10, fewest = 4 * tile_pixels, most = 256;
@@ -247,9 +241,9 @@ template <Scalar T>
 void correlate(T* out, Store store, const T* in, const accumulate_t<T>* packed,
                const Conv2dFusion<T>& fusion, const Tiling& t) {
   using A = accumulate_t<T>;
-  constexpr std::int64_t units =
-      32;  // share the blocks out where there are fewer, two for each transform
+  constexpr std::int64_t units = 32;
   const auto unit_rows = rows_of_unit<A>(t, units), row_units = pieces(t.all_rows(), unit_rows);
+  // Where rows make fewer units the blocks are shared out, two at least: each part transforms the input again.
   const auto blocks = pieces(t.out_c, block_channels<A>);
   const auto parts = std::clamp<std::int64_t>(units / row_units, 1, pieces(blocks, 2));
   kernels::detail::ChannelExtras<A> extras{fusion.bias.data(), fusion.moments.center.data()};
@@ -291,12 +285,20 @@ namespace tinynet::inline TINYNET_ABI::kernels {
 
 template <Scalar T>
 inline constexpr Conv2dForward<T> conv2d_forward_winograd = {
-    Path::simd, winograd::refuses, winograd::packed_bytes<T, winograd::forward_tiling>,
-    winograd::pack<T, winograd::forward_tiling>, winograd::forward<T>};
+    Path::simd,
+    winograd::refuses,
+    winograd::packed_bytes<T, winograd::forward_tiling>,
+    winograd::pack<T, winograd::forward_tiling>,
+    winograd::forward<T>,
+    "simd by Winograd"};
 
 template <Scalar T>
 inline constexpr Conv2dBackwardInput<T> conv2d_backward_input_winograd = {
-    Path::simd, winograd::refuses, winograd::packed_bytes<T, winograd::backward_tiling>,
-    winograd::pack<T, winograd::backward_tiling>, winograd::backward_input<T>};
+    Path::simd,
+    winograd::refuses,
+    winograd::packed_bytes<T, winograd::backward_tiling>,
+    winograd::pack<T, winograd::backward_tiling>,
+    winograd::backward_input<T>,
+    "simd by Winograd"};
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

@@ -83,6 +83,7 @@ struct SumTiles {
     std::fill(to.block(partial, first), to.block(partial, last), A(0));
 
     const auto stride = spread<A>(t.in_c);
+    // Transforms in L2, and enough tiles between loading and storing sums; 512 KB and 2 MB, 24 and 96 were slower.
     constexpr std::int64_t bytes = 1 << 20, fewest = 48;
     const auto in_cache = bytes / (places * (stride + last - first) * std::int64_t{sizeof(A)});
     const auto step = std::max<std::int64_t>(std::max(in_cache, fewest) / t.cols(), 1);
@@ -180,14 +181,15 @@ void backward_weight(std::span<param_t<T>> dw, Store store, std::span<const T> d
   detail::PlaceSums<A> sums{forward_tiling(g)};
   const auto most = kernels::detail::most_partials(sums.partial_size() * std::int64_t{sizeof(A)});
   sums.partials = std::clamp<std::int64_t>(sums.t.all_rows(), 1, most);
-  sums.parts = std::clamp<std::int64_t>(8 / sums.partials, 1, sums.blocks());
+  constexpr std::int64_t units = 8;  // the blocks are shared out where partials are fewer
+  sums.parts = std::clamp<std::int64_t>(units / sums.partials, 1, sums.blocks());
   sums.sums = scratch.take<A>(sums.partials * sums.partial_size()).data();
   parallel_for(sums.partials * sums.parts, Cost::of_macs(places * sums.t.count() * g.ic * g.oc),
                detail::SumTiles<T>{sums, dy.data(), x.data(), map});
-  using Store9 = detail::StoreTaps<A>;
-  parallel_for(sums.blocks() * pieces(g.ic, Store9::chunk),
+  using Taps = detail::StoreTaps<A>;
+  parallel_for(sums.blocks() * pieces(g.ic, Taps::chunk),
                Cost::of_elements(sums.partials * sums.partial_size()),
-               Store9{sums, dw.data(), store});
+               Taps{sums, dw.data(), store});
 }
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels::winograd
@@ -196,6 +198,6 @@ namespace tinynet::inline TINYNET_ABI::kernels {
 
 template <Scalar T>
 inline constexpr Conv2dBackwardWeight<T> conv2d_backward_weight_winograd = {
-    Path::simd, winograd::refuses, winograd::backward_weight<T>};
+    Path::simd, winograd::refuses, winograd::backward_weight<T>, "simd by Winograd"};
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
