@@ -20,6 +20,8 @@ namespace tinynet::benchmarks {
 
 namespace {
 
+[[maybe_unused]] const bool winograd = (kernels::include_winograd<bfloat16>(), true);
+
 /// A network with its optimizer and its batch.
 template <Scalar In, class Model>
 struct Trained {

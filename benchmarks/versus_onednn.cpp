@@ -31,6 +31,9 @@ using namespace tinynet;
 
 namespace {
 
+[[maybe_unused]] const bool winograd =
+    (kernels::include_winograd<bfloat16>(), kernels::include_winograd<float16>(), true);
+
 using benchmarks::Layer;
 
 /// Those of V7, and with `in_v7` 0 those of the depthwise net.

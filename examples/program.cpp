@@ -11,13 +11,17 @@
 
 #include <tinynet/io/utf8.hpp>
 #include <tinynet/train/profile.hpp>
-#include <tinynet/winograd.hpp>  // for all programs
+#include <tinynet/winograd.hpp>
 
 #include "../benchmarks/peaks.hpp"
 
 namespace tinynet::examples {
 
 namespace {
+
+/// All programs convolve by it, in each precision.
+[[maybe_unused]] const bool winograd =
+    (kernels::include_winograd<bfloat16>(), kernels::include_winograd<float16>(), true);
 
 /// A path left empty, by a script's unset variable say, would be taken for one that was not given.
 std::string refuse_empty(const std::string& given) { return given.empty() ? "is empty" : ""; }

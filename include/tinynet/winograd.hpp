@@ -3,14 +3,15 @@
 #include <tinynet/kernels/conv2d.hpp>
 #include <tinynet/kernels/conv2d/winograd_weight_gradient.hpp>
 
-/// Include this, in one file of a program, to let convolutions with windows of 3 x 3 at stride 1 multiply 16
-/// times where they would 36, by Winograd's F(2 x 2, 3 x 3): those of float, and those of 16 bits that neither
-/// tiles nor dot products take. A pass takes 0.5 to 0.75 of the time of vectors (docs/kernels.md). Its error is
-/// bounded by the largest inputs of each output's window instead of by each product (kernels/conv2d/winograd.hpp):
-/// leave it out where that does not do, or refuse it at run time by kernels::winograd_allowed() = false. With
-/// too few tiles to pay (a few small images) sums are direct, so that bits may depend on the size of a batch.
+/// Include this, in one file of a program, to let convolutions of float with windows of 3 x 3 at stride 1 multiply
+/// 16 times where they would 36, by Winograd's F(2 x 2, 3 x 3). A pass takes 0.5 to 0.75 of the time of
+/// vectors (docs/kernels.md). Its error is bounded by the largest inputs of each output's window instead of by each
+/// product (kernels/conv2d/winograd.hpp): leave it out where that does not do, or refuse it at run time by
+/// kernels::winograd_allowed() = false. With too few tiles to pay (a few small images) sums are direct, so
+/// that bits may depend on the size of a batch.
 namespace tinynet::inline TINYNET_ABI::kernels {
 
+/// The same for T, before any thread computes: with 16 bits where neither tiles nor dot products take them.
 template <Scalar T>
 void include_winograd() {
   take_place(conv2d_forward_versions<T>, lacks_winograd, conv2d_forward_winograd<T>);
@@ -19,11 +20,6 @@ void include_winograd() {
              conv2d_backward_weight_winograd<T>);
 }
 
-inline const bool winograd_included = [] {
-  include_winograd<float>();
-  include_winograd<bfloat16>();
-  include_winograd<float16>();
-  return true;
-}();
+inline const bool winograd_included = (include_winograd<float>(), true);
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels
