@@ -45,6 +45,7 @@ mkdir "$work/other" && echo '[]' > "$work/other/result.json" && echo '{"total": 
 once quickstart quickstart
 once v5 fashion_mnist_v7 --network v5 --ema 0.9 --tta --cut-mix --rand-augment --clip 1 --preview
 head -c 4 "$work/v5/preview.png" | grep -q PNG || fail "no picture of the augmented images"
+once muon fashion_mnist_v7 --network v5 --muon
 once seair fashion_mnist_v7 --network seair_small --precision bfloat16
 once budget fashion_mnist_budget --network toy --precision bfloat16 --select validation
 once compact fashion_mnist_budget --network seair_compact --precision bfloat16
