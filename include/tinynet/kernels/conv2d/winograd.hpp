@@ -132,31 +132,6 @@ void transform_rows(accumulate_t<T>* to, std::int64_t place_stride, const T* in,
   }
 }
 
-/// to[place][channel] = G w G^T of a window [3, 3, channels], or of the window turned round.
-template <class A>
-void transform_window(A* to, std::int64_t place_stride, const A* w, std::int64_t tap_stride,
-                      bool turned, std::int64_t channels) {
-  using V = simd::batch<A>;
-  const auto transform = [](V* u, const V& w0, const V& w1, const V& w2) {
-    const V half(A(0.5)), outer = w0 + w2;
-    u[0] = w0;
-    u[1] = (outer + w1) * half;
-    u[2] = (outer - w1) * half;
-    u[3] = w2;
-  };
-  for_lanes<A>(channels, [&](std::int64_t c, auto lanes) {
-    const auto tap = [&](std::int64_t i) {
-      return lanes.load(w + (turned ? 8 - i : i) * tap_stride + c);
-    };
-    V columns[3][4], rows[4];
-    for (int j = 0; j < 3; ++j) transform(columns[j], tap(j), tap(3 + j), tap(6 + j));
-    for (int i = 0; i < 4; ++i) {
-      transform(rows, columns[0][i], columns[1][i], columns[2][i]);
-      for (int j = 0; j < 4; ++j) lanes.store(to + (4 * i + j) * place_stride + c, rows[j]);
-    }
-  });
-}
-
 /// Whether it is of that kind at all.
 constexpr bool fits(const Conv2dGeometry& g) {
   return g.kh == 3 && g.kw == 3 && g.stride == 1 && g.dilation == 1 && g.groups == 1;

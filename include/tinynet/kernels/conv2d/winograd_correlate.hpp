@@ -2,58 +2,16 @@
 
 #include <tinynet/core/cache.hpp>
 #include <tinynet/kernels/conv2d/correlate.hpp>
-#include <tinynet/kernels/conv2d/winograd.hpp>
+#include <tinynet/kernels/conv2d/winograd_pack.hpp>
 
 /// Winograd's forward pass and input gradient over vectors of the build's width.
 ///
-/// A unit is some rows of tiles and some blocks of output channels. It transforms what they read, for each block of output channels multiplies a
-/// register tile of them at all 16 places, and transforms the sums, which lie in L1, back. Every output is
-/// summed by one thread in an order that depends on the layer alone.
+/// A unit is some rows of tiles and some blocks of output channels. It transforms what the tiles read, multiplies
+/// for each block a register tile of them at all 16 places, and transforms the sums, which lie in L1, back.
+/// Every output is summed by one thread in an order that depends on the layer alone.
 ///
 /// Floor: 16 / 36 of the products, 2 * macs * 4 / 9 / FMA peak.
 namespace tinynet::inline TINYNET_ABI::kernels::winograd {
-
-template <class A>
-std::int64_t packed_bytes(const Tiling& t) {
-  return places * t.in_c * padded_channels<A>(t.out_c) * std::int64_t{sizeof(A)};
-}
-
-/// Packs w[oc, 3, 3, ic] as [block][place][input channel][output channel of the block]; input and output are
-/// those of the pass. Missing channels are zero.
-template <class A>
-void pack(A* packed, const A* w, const Tiling& t, bool backward) {
-  const auto in = t.in_c, padded = padded_channels<A>(t.out_c);
-  const auto ic = backward ? t.out_c : in;
-  parallel_for(pieces(t.out_c, block_channels<A>), Cost::of_elements(places * in * padded),
-               [&](std::int64_t block) {
-                 const auto first = block * block_channels<A>,
-                            size = std::min(block_channels<A>, padded - first);
-                 const auto valid = std::min(size, t.out_c - first);
-                 A* to = packed + places * in * first;
-                 if (backward) {  // output channels follow each other in w
-                   std::fill_n(to, valid < size ? places * in * size : 0, A(0));
-                   for (std::int64_t i = 0; i < in; ++i) {
-                     transform_window(to + i * size, in * size, w + i * 9 * ic + first, ic, true,
-                                      valid);
-                   }
-                   return;
-                 }
-                 Scratch scratch;
-                 const auto turned = scratch.take<A>(places * size * chunk_channels);
-                 for (std::int64_t chunk = 0; chunk < in; chunk += chunk_channels) {
-                   const auto channels = std::min(chunk_channels, in - chunk);
-                   for (std::int64_t o = 0; o < valid; ++o) {
-                     transform_window(turned.data() + o * channels, size * channels,
-                                      w + (first + o) * 9 * ic + chunk, ic, false, channels);
-                   }
-                   for (std::int64_t place = 0; place < places; ++place) {
-                     pack_panel<A, A>(
-                         to + (place * in + chunk) * size, size,
-                         {turned.data() + place * size * channels, valid, channels, channels, 1});
-                   }
-                 }
-               });
-}
 
 namespace detail {
 using namespace kernels::detail;
