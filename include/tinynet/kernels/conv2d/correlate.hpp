@@ -1,5 +1,6 @@
 #pragma once
 
+#include <tinynet/core/cache.hpp>
 #include <tinynet/core/scratch.hpp>
 #include <tinynet/kernels/conv2d/pack.hpp>
 #include <tinynet/kernels/conv2d/strip.hpp>
@@ -114,9 +115,14 @@ void multiply_block(T* out, Store store, const PixelList<accumulate_t<T>>& pixel
   if (extras.bias) std::copy_n(extras.bias, valid, bias);
   if (extras.center) std::copy_n(extras.center, valid, center);
   for (std::int64_t p = 0; p < pixels.count; p += tile_pixels) {
-    multiply_tile<A, Vectors>(pixels.from.data() + p, runs, run_count, weights, sums);
     const auto count = std::min<std::int64_t>(tile_pixels, pixels.count - p);
-    write_tile<T, Vectors>(out, store, pixels.to.data() + p, count, channels, sums, bias);
+    const auto* to = pixels.to.data() + p;
+    // Outputs are in L1 when their sums are there: a first layer 1 -> 64 takes 0.7 of the time.
+    for (std::int64_t i = 0; i < count; ++i) {
+      prefetch<Access::write>(out + to[i], valid * std::int64_t{sizeof(T)});
+    }
+    multiply_tile<A, Vectors>(pixels.from.data() + p, runs, run_count, weights, sums);
+    write_tile<T, Vectors>(out, store, to, count, channels, sums, bias);
     if (extras.first) add_moments<A, Vectors>(moments, sums, count, bias, center);
   }
   for (std::int64_t i = 0; extras.first && i < valid; ++i) {
