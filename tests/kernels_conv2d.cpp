@@ -23,8 +23,8 @@ namespace {
 using namespace tinynet;
 using namespace tinynet::kernels;
 
-[[maybe_unused]] const bool winograd_of_16_bits = (include_winograd<bfloat16>(),
-                                                   include_winograd<float16>(), true);
+[[maybe_unused]] const bool winograd_of_16_bits =
+    (include_winograd<bfloat16>(), include_winograd<float16>(), true);
 
 struct Shape {
   std::int64_t n, h, w, ic, oc, kh, kw, stride = 1, padding = 0, dilation = 1, groups = 1;
@@ -125,7 +125,8 @@ struct WinogradBounds {
       windows[at(i / (9 * g.ic) * g.ic + i % g.ic)] += std::abs(truth.w[at(i)]);
     }
     y = outputs(truth.x, forward, [&](auto out, auto in) { return windows[at(out * g.ic + in)]; });
-    dx = outputs(truth.dy, backward, [&](auto out, auto in) { return windows[at(in * g.ic + out)]; });
+    dx = outputs(truth.dy, backward,
+                 [&](auto out, auto in) { return windows[at(in * g.ic + out)]; });
     for (std::size_t i = 0; i < y.size(); ++i) y[i] += std::abs(truth.b[i % truth.b.size()]);
 
     dw.resize(truth.w.size());
@@ -606,8 +607,14 @@ TEST_CASE("random shapes of Winograd's kind agree with the formula") {
   for (int i = 0; i < 300; ++i) {
     Shape shape{};
     do {
-      shape = {.n = upto(5), .h = upto(14), .w = upto(14), .ic = upto(70), .oc = upto(70), .kh = 3,
-               .kw = 3, .padding = upto(5) - 1};
+      shape = {.n = upto(5),
+               .h = upto(14),
+               .w = upto(14),
+               .ic = upto(70),
+               .oc = upto(70),
+               .kh = 3,
+               .kw = 3,
+               .padding = upto(5) - 1};
     } while (geometry(shape).oh < 1 || geometry(shape).ow < 1 || geometry(shape).macs() > 1000000);
     const Truth truth(geometry(shape), random::Key{static_cast<std::uint64_t>(i)});
     check_forward<float>(truth);
@@ -617,7 +624,8 @@ TEST_CASE("random shapes of Winograd's kind agree with the formula") {
 }
 
 TEST_CASE("a large image takes several steps of Winograd's weight gradient") {
-  const Truth truth(geometry({.n = 1, .h = 200, .w = 200, .ic = 1, .oc = 1, .kh = 3, .kw = 3, .padding = 1}));
+  const Truth truth(
+      geometry({.n = 1, .h = 200, .w = 200, .ic = 1, .oc = 1, .kh = 3, .kw = 3, .padding = 1}));
   check_forward<float>(truth);
   check_backward_input<float>(truth);
   check_backward_weight<float>(truth);
@@ -656,7 +664,8 @@ TEST_CASE("the number of threads does not change a bit") {
         set_num_threads(1);
         const auto alone = run(version);
         for (const int threads : {2, 3, 4, 8}) {
-          INFO(type_name<T>() << ", " << name(version) << ", " << threads << " threads: " << describe(truth.g));
+          INFO(type_name<T>() << ", " << name(version) << ", " << threads
+                              << " threads: " << describe(truth.g));
           set_num_threads(threads);
           const auto result = run(version);
           CHECK(std::memcmp(alone.data(), result.data(), alone.size() * sizeof(alone[0])) == 0);
