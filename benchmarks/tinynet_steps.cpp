@@ -20,7 +20,7 @@ namespace tinynet::benchmarks {
 
 namespace {
 
-[[maybe_unused]] const bool winograd = (kernels::include_winograd<bfloat16>(), true);
+[[maybe_unused]] const bool winograd = kernels::include_winograd<bfloat16>();
 
 /// A network with its optimizer and its batch.
 template <Scalar In, class Model>

@@ -31,8 +31,7 @@ using namespace tinynet;
 
 namespace {
 
-[[maybe_unused]] const bool winograd =
-    (kernels::include_winograd<bfloat16>(), kernels::include_winograd<float16>(), true);
+[[maybe_unused]] const bool winograd = kernels::include_winograd<bfloat16, float16>();
 
 using benchmarks::Layer;
 

@@ -28,6 +28,15 @@ struct AirbenchRates {
   bool gates = false;  // there are squeeze-and-excite gates: their weights learn at 0.02
 };
 
+/// Muon as that recipe has it: windows of length 1, three steps of Newton and Schulz.
+inline optim::MuonOptions airbench_muon(double lr) {
+  return {.lr = lr,
+          .momentum = 0.6,
+          .ns_steps = 3,
+          .adjust_lr = optim::AdjustLr::none,
+          .normalize_weights = true};
+}
+
 /// Muon for the convolutions of the groups, SGD for the rest. Its loss is a mean over the batch:
 /// learning rates are as many times larger as it has images, weight decay as many times smaller.
 inline auto airbench_optimizer(const nn::Members& model, std::int64_t batch_size,
@@ -43,11 +52,7 @@ inline auto airbench_optimizer(const nn::Members& model, std::int64_t batch_size
                       .lr_scale = 0.02 / sgd_lr,
                       .weight_decay = 5e-4});
   }
-  return optim::MultiOptimizer(optim::Muon(parts.matching, {.lr = rates.muon_lr,
-                                                            .momentum = 0.6,
-                                                            .ns_steps = 3,
-                                                            .adjust_lr = optim::AdjustLr::none,
-                                                            .normalize_weights = true}),
+  return optim::MultiOptimizer(optim::Muon(parts.matching, airbench_muon(rates.muon_lr)),
                                optim::Sgd(parts.rest, {.lr = sgd_lr,
                                                        .momentum = 0.85,
                                                        .weight_decay = rates.weight_decay / images,

@@ -20,8 +20,7 @@ namespace tinynet::examples {
 namespace {
 
 /// All programs convolve by it, in each precision.
-[[maybe_unused]] const bool winograd =
-    (kernels::include_winograd<bfloat16>(), kernels::include_winograd<float16>(), true);
+[[maybe_unused]] const bool winograd = kernels::include_winograd<bfloat16, float16>();
 
 /// A path left empty, by a script's unset variable say, would be taken for one that was not given.
 std::string refuse_empty(const std::string& given) { return given.empty() ? "is empty" : ""; }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "airbench.hpp"
 #include "muon_recipe.hpp"
 
 namespace tinynet::examples {

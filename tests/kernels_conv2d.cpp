@@ -23,8 +23,7 @@ namespace {
 using namespace tinynet;
 using namespace tinynet::kernels;
 
-[[maybe_unused]] const bool winograd_of_16_bits =
-    (include_winograd<bfloat16>(), include_winograd<float16>(), true);
+[[maybe_unused]] const bool winograd_of_16_bits = include_winograd<bfloat16, float16>();
 
 struct Shape {
   std::int64_t n, h, w, ic, oc, kh, kw, stride = 1, padding = 0, dilation = 1, groups = 1;

@@ -11,15 +11,21 @@
 /// that bits may depend on the size of a batch.
 namespace tinynet::inline TINYNET_ABI::kernels {
 
-/// The same for T, before any thread computes: with 16 bits where neither tiles nor dot products take them.
-template <Scalar T>
-void include_winograd() {
-  take_place(conv2d_forward_versions<T>, lacks_winograd, conv2d_forward_winograd<T>);
-  take_place(conv2d_backward_input_versions<T>, lacks_winograd, conv2d_backward_input_winograd<T>);
-  take_place(conv2d_backward_weight_versions<T>, lacks_winograd,
-             conv2d_backward_weight_winograd<T>);
+/// The same for other types, before any thread computes: 16 bits where neither tiles nor dot products take
+/// them. Returns true, to be called by the initialiser of a global.
+template <Scalar... T>
+bool include_winograd() {
+  const auto include = []<class U>() {
+    take_place(conv2d_forward_versions<U>, lacks_winograd, conv2d_forward_winograd<U>);
+    take_place(conv2d_backward_input_versions<U>, lacks_winograd,
+               conv2d_backward_input_winograd<U>);
+    take_place(conv2d_backward_weight_versions<U>, lacks_winograd,
+               conv2d_backward_weight_winograd<U>);
+  };
+  (include.template operator()<T>(), ...);
+  return true;
 }
 
-inline const bool winograd_included = (include_winograd<float>(), true);
+inline const bool winograd_included = include_winograd<float>();
 
 }  // namespace tinynet::inline TINYNET_ABI::kernels

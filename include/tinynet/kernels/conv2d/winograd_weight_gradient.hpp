@@ -146,8 +146,13 @@ struct StoreTaps {
   void gradient(A* taps, std::int64_t first, std::int64_t element) const {
     using V = simd::batch<A>;
     const auto place_stride = from.rows() * from.block_size(first);
-    const V half(A(0.5));
-    V columns[3][4];
+    const auto window = [](V* to, const V* u) {  // G^T u
+      const V half(A(0.5)), even = (u[1] + u[2]) * half;
+      to[0] = u[0] + even;
+      to[1] = (u[1] - u[2]) * half;
+      to[2] = even + u[3];
+    };
+    V columns[3][4], w[3];
     for (int j = 0; j < 4; ++j) {
       V u[4];
       for (int i = 0; i < 4; ++i) {
@@ -156,16 +161,12 @@ struct StoreTaps {
         for (std::int64_t p = 1; p < from.partials; ++p)
           u[i] = u[i] + simd::load(from.block(p, first) + at);
       }
-      columns[0][j] = u[0] + (u[1] + u[2]) * half;
-      columns[1][j] = (u[1] - u[2]) * half;
-      columns[2][j] = (u[1] + u[2]) * half + u[3];
+      window(w, u);
+      for (int i = 0; i < 3; ++i) columns[i][j] = w[i];
     }
     for (int i = 0; i < 3; ++i) {
-      const auto& u = columns[i];
-      A* to = taps + 3 * i * chunk * block_channels<A>;
-      simd::store(to, u[0] + (u[1] + u[2]) * half);
-      simd::store(to + chunk * block_channels<A>, (u[1] - u[2]) * half);
-      simd::store(to + 2 * chunk * block_channels<A>, (u[1] + u[2]) * half + u[3]);
+      window(w, columns[i]);
+      for (int j = 0; j < 3; ++j) simd::store(taps + (3 * i + j) * chunk * block_channels<A>, w[j]);
     }
   }
 };
