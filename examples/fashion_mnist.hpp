@@ -9,7 +9,7 @@ namespace tinynet::examples {
 struct FashionMnist {
   double lr = 0.1, weight_decay = 5e-4, label_smoothing = 0.1, clip = 0, ema = 0;
   std::string schedule = "one_cycle";
-  std::int64_t patience = 0;
+  std::int64_t patience = 0, small_epochs = 0, small_size = 20;
   data::RandomErasing erasing = {};
   bool flip = true, crop = true, erase = true, rand_augment = false, cut_mix = false, tta = false;
 
@@ -29,6 +29,8 @@ struct FashionMnist {
             {"erase", "erase a rectangle of half of the images", &erase},
             {"rand-augment", "two operations of magnitude 9 on each image", &rand_augment},
             {"cut-mix", "paste a piece of another image into half of the batches", &cut_mix},
+            {"small-epochs", "the first epochs, which see smaller images", &small_epochs, {}, 0},
+            {"small-size", "their height and width, pixels", &small_size, {}, 1, 1024},
             {"patience", "with --select validation: epochs without improvement, 0: all epochs",
              &patience},
             {"tta", "test with six views of each image too", &tta}};
@@ -52,6 +54,8 @@ struct FashionMnist {
         .loading = {.augment = augmentation(program.seed),
                     .mix = cut_mix ? mix : data::Mix{},
                     .normalize = data::channel_statistics(train_set)},
+        .small_epochs = small_epochs,
+        .small = {small_size, small_size},
         .loss = {.label_smoothing = static_cast<float>(label_smoothing)},
         .schedule = [lr = lr, schedule = schedule](std::int64_t steps) -> optim::Schedule {
           if (schedule == "multi_step") {

@@ -18,6 +18,9 @@ namespace tinynet::examples {
 struct Recipe {
   Required<data::Dataset> train_set, test_set;  // the first as Program::limited gives it
   data::LoaderOptions loading = {};  // of training images; batch size and seed are the program's
+  /// The first epochs see smaller images, which cost less (Howard, fast.ai's DAWNBench entry, 2018).
+  std::int64_t small_epochs = 0;
+  data::ImageSize small = {};
   ops::CrossEntropyOptions loss = {};
   /// Made for a number of steps; none: the optimizer's own learning rate.
   std::function<optim::Schedule(std::int64_t)> schedule = {};
@@ -63,6 +66,9 @@ Trained train_and_test(const Program& program, Model& model,
   loading.batch_size = program.batch_size;
   loading.seed = program.seed;
   const data::Loader<T> batches(train_set, loading);
+  auto smaller = loading;
+  if (recipe.small_epochs > 0) smaller.size = recipe.small;
+  const data::Loader<T> small_batches(train_set, smaller);
   const data::LoaderOptions in_order{
       .batch_size = 500, .shuffle = false, .normalize = loading.normalize};
   const data::Loader<T> tests(recipe.test_set, in_order), judges(held_out, in_order);
@@ -102,7 +108,8 @@ Trained train_and_test(const Program& program, Model& model,
     const auto first_batch = std::exchange(at.batches, 0);
     progress.begin(epoch, first_batch);
     profile->restart();
-    for (const auto& batch : batches.epoch(epoch, first_batch)) {
+    const auto& images = epoch < recipe.small_epochs ? small_batches : batches;
+    for (const auto& batch : images.epoch(epoch, first_batch)) {
       profile->lap("load");
       const auto step = optimizer.steps();
       const auto step_key = key.fold(static_cast<std::uint64_t>(step));

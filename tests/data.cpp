@@ -15,6 +15,8 @@
 #include <unistd.h>
 #include <tinynet/data/fashion_mnist.hpp>
 #include <tinynet/data/loader.hpp>
+#include <tinynet/data/mix.hpp>
+#include <tinynet/data/resize.hpp>
 
 #ifdef TINYNET_ZLIB
 #include <zlib.h>
@@ -602,6 +604,33 @@ TEST_CASE("an epoch has the same bits for any number of threads and batches ahea
   }
 }
 
+TEST_CASE("a loader resizes images when they are augmented, and mixes them in that size") {
+  const auto dataset = noise(10, 8, 3);
+  const auto invert = [](data::Image& image, random::Generator&) {
+    for (auto& byte : image.pixels) byte = static_cast<std::uint8_t>(255 - byte);
+  };
+  data::LoaderOptions options{.batch_size = 4, .augment = invert, .size = {{5, 12}}};
+  const Delivered delivered(data::Loader<float>(dataset, options), 0);
+  REQUIRE(delivered.images.size() == 10 * 5 * 12 * 3);
+  for (std::size_t i = 0; i < 10; ++i) {
+    Tensor<std::uint8_t> image({8, 8, 3});
+    const auto from = dataset.image(delivered.samples[i]);
+    for (std::size_t p = 0; p < from.size(); ++p) {
+      image.span()[p] = static_cast<std::uint8_t>(255 - from[p]);
+    }
+    const auto resized = data::resize(image, 5, 12);
+    for (std::size_t p = 0; p < 180; ++p) {
+      CHECK(delivered.images[i * 180 + p] == doctest::Approx(float(resized.span()[p]) / 255));
+    }
+  }
+  options.mix = data::MixUp{.alpha = 1};
+  const data::Loader<float> mixing(dataset, options);
+  for (const auto& batch : mixing.epoch(0)) {
+    CHECK(batch.images.shape() == Shape{batch.size(), 5, 12, 3});
+    CHECK(batch.targets.shape() == Shape{batch.size(), 3});
+  }
+}
+
 TEST_CASE("a transform learns sample, label and epoch") {
   const auto dataset = noise(6).subset({5, 3});
   std::atomic<int> calls = 0;
@@ -736,6 +765,8 @@ TEST_CASE("a loader says what is wrong with its options") {
   CHECK(error(noise(5), {.prefetch = -1}) ==
         "[loader] prefetch must be at least 0\n  came    -1\n  dataset noise               "
         "5 samples");
+  CHECK(error(noise(5), {.size = {{0, 5}}}) ==
+        "[loader] images need a size of a pixel or more\n  came    0 x 5");
   CHECK(error(noise(5, 4, 3), {.normalize = {{0.5f}, {0.5f}}}) ==
         "[normalize] needs one mean and one deviation for each channel\n  expected  3\n  came    1"
         "                   noise");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -51,10 +52,16 @@ inline void draw_sample(std::span<std::uint8_t> pixels, const Dataset& dataset, 
   transform(image, generator);
 }
 
+struct ImageSize {
+  std::int64_t height = 0, width = 0;
+};
+
 /// What happens to samples on their way into a batch.
 struct BatchOptions {
-  Transform augment = {};        // none: images as they are
-  Mix mix = {};                  // of the images of a batch, augmented; none: not mixed
+  Transform augment = {};  // none: images as they are
+  /// Of the images, which are resized when they are augmented; none: their own.
+  std::optional<ImageSize> size = {};
+  Mix mix = {};                  // of the images of a batch, after that; none: not mixed
   Normalization normalize = {};  // none: bytes scaled to [0, 1]
   std::int64_t views = 1;        // copies of each sample, each augmented by itself
   std::uint64_t seed = 1;        // of augmentation and mixing
@@ -76,12 +83,16 @@ std::vector<P> channel_values(const std::vector<float>& given, float without,
 template <Scalar T>
 class BatchMaker {
  public:
-  /// Throws ShapeError if the normalization does not fit the channels.
+  /// Throws ShapeError if the normalization does not fit the channels, or for a size below one pixel.
   BatchMaker(Dataset dataset, BatchOptions options)
       : dataset_(std::move(dataset)),
         options_(std::move(options)),
         mean_(channel_values<param_t<T>>(options_.normalize.mean, 0, dataset_)),
         deviation_(channel_values<param_t<T>>(options_.normalize.deviation, 1, dataset_)) {
+    if (options_.size && (options_.size->height < 1 || options_.size->width < 1)) {
+      throw ShapeError(Message("loader", "images need a size of a pixel or more")
+                           .fact("came", {options_.size->height, " x ", options_.size->width}));
+    }
     for (std::size_t c = 0; c < deviation_.size(); ++c) {
       if (deviation_[c] > 0) continue;
       throw ShapeError(Message("normalize", "needs deviations above zero")
@@ -112,16 +123,22 @@ class BatchMaker {
     for (std::size_t i = 0; i < batch.samples.size(); ++i) {
       batch.samples[i] = samples[i / static_cast<std::size_t>(views)];
     }
-    const auto pixels = dataset_.image_shape().elements();
+    const auto source = dataset_.image_shape(), image = image_shape();
+    const auto pixels = image.elements();
     constexpr std::int64_t grain = 8;  // images; enough work to be worth handing to a thread
     parallel_ranges(count, grain, [&](Range range) {
       Scratch scratch;
       const auto bytes = scratch.take<std::uint8_t>(range.size() * pixels);
+      const auto own = options_.size ? scratch.take<std::uint8_t>(source.elements()) : bytes;
       for (auto i = range.begin; i < range.end; ++i) {
         const auto sample = batch.samples[static_cast<std::size_t>(i)];
         const auto at = static_cast<std::size_t>((i - range.begin) * pixels);
-        draw_sample(bytes.subspan(at, static_cast<std::size_t>(pixels)), dataset_, sample,
-                    options_.augment, {options_.seed, epoch, i % views});
+        const auto to = bytes.subspan(at, static_cast<std::size_t>(pixels));
+        draw_sample(options_.size ? own : to, dataset_, sample, options_.augment,
+                    {options_.seed, epoch, i % views});
+        if (options_.size) {
+          resize({own.data(), source[0], source[1], source[2], source[1] * source[2]}, to, image);
+        }
         batch.labels.data()[i] = dataset_.label(sample);
       }
       const std::span<T> images(batch.images.data() + range.begin * pixels, bytes.size());
@@ -131,8 +148,13 @@ class BatchMaker {
   }
 
  private:
+  Shape image_shape() const {
+    auto image = dataset_.image_shape();
+    if (options_.size) image[0] = options_.size->height, image[1] = options_.size->width;
+    return image;
+  }
   Shape shape(std::int64_t count) const {
-    const auto image = dataset_.image_shape();
+    const auto image = image_shape();
     return {count, image[0], image[1], image[2]};
   }
 
@@ -146,7 +168,7 @@ class BatchMaker {
   void mix(Batch<T>& batch, std::int64_t epoch) const {
     const auto key = random::Key{options_.seed}.fold("mix").fold(static_cast<std::uint64_t>(epoch));
     random::Generator generator(key.fold(static_cast<std::uint64_t>(batch.index)));
-    const auto image = dataset_.image_shape();
+    const auto image = image_shape();
     const auto collage = options_.mix(image, generator);
     if (collage.layers.empty()) return;
     options_.mix.template batch<T>()(batch.images, batch.targets, batch.labels,

@@ -21,9 +21,12 @@ namespace tinynet::inline TINYNET_ABI::data {
 
 struct LoaderOptions {
   std::int64_t batch_size = 128;
-  bool shuffle = true;           // a new order each epoch
-  bool drop_last = false;        // leaves out a last batch that is not full
-  Transform augment = {};        // none: images as they are
+  bool shuffle = true;     // a new order each epoch
+  bool drop_last = false;  // leaves out a last batch that is not full
+  Transform augment = {};  // none: images as they are
+  /// Of the images in a batch, which are resized when they are augmented: small ones make the first epochs of
+  /// a training cheap. None: their own.
+  std::optional<ImageSize> size = {};
   Mix mix = {};                  // of the images of a batch (data/mix.hpp); none: not mixed
   Normalization normalize = {};  // none: bytes scaled to [0, 1]
   /// Copies of each sample in its batch, each augmented by itself (Fort, Brock, Pascanu, De, Smith
@@ -133,8 +136,8 @@ class Loader {
   explicit Loader(Dataset dataset, LoaderOptions options = {})
       : options_(std::move(options)),
         plan_(dataset, options_),
-        maker_(std::move(dataset), {options_.augment, options_.mix, options_.normalize,
-                                    options_.views, options_.seed}) {}
+        maker_(std::move(dataset), {options_.augment, options_.size, options_.mix,
+                                    options_.normalize, options_.views, options_.seed}) {}
   Loader(const Loader&) = default;
   Loader(Loader&&) = default;
   Loader& operator=(const Loader&) = default;
