@@ -116,7 +116,10 @@ int main(int argc, char** argv) {
            {"mix-up", "mix 0.3 of the batches", &t.mix_up},
            {"cut-mix", "the same with pieces", &t.cut_mix},
            {"ricap", "put 0.2 of the batches together from four images each", &t.ricap},
-           {"tta", "test with six views of each image too", &t.tta},
+           {.name = "tta",
+            .help = "test with six views of each image too",
+            .value = &t.tta,
+            .setting = false},
        }});
   return examples::run(program,
                        [&]<class T>(const Program& one) { return train_depthwise<T>(one, t); });

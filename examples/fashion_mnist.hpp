@@ -12,11 +12,13 @@ struct FashionMnist {
   std::int64_t patience = 0, small_epochs = 0, small_size = 20;
   data::RandomErasing erasing = {};
   bool flip = true, crop = true, erase = true, rand_augment = false, cut_mix = false, tta = false;
+  bool muon = false;
 
   std::vector<Option> options() {
     return {{"lr", "peak learning rate; seair_* have their own", &lr},
             {"schedule",
-             "a rise and a fall, or a tenth after 2/5 and 4/5 of the steps; not of seair_*",
+             "a rise and a fall, or a tenth after 2/5 and 4/5 of the steps; not with --muon, nor "
+             "of seair_*",
              &schedule,
              {"one_cycle", "multi_step"}},
             {"weight-decay", "of weights, not of norms and biases; seair_* have their own",
@@ -29,11 +31,34 @@ struct FashionMnist {
             {"erase", "erase a rectangle of half of the images", &erase},
             {"rand-augment", "two operations of magnitude 9 on each image", &rand_augment},
             {"cut-mix", "paste a piece of another image into half of the batches", &cut_mix},
-            {"small-epochs", "the first epochs, which see smaller images", &small_epochs, {}, 0},
-            {"small-size", "their height and width, pixels", &small_size, {}, 1, 1024},
-            {"patience", "with --select validation: epochs without improvement, 0: all epochs",
+            {"muon",
+             "train convolutions by Muon, with a triangle of learning rates and rarer, smaller "
+             "erasing; seair_* always do",
+             &muon},
+            {"small-epochs",
+             "the first epochs, which see smaller images; not of cnns and seair_*",
+             &small_epochs,
+             {},
+             0},
+            {"small-size", "their height and width, pixels", &small_size, {}, 1, 28},
+            {"patience",
+             "epochs without improvement after which training ends, by held-out images unless "
+             "--select says test; 0: all epochs",
              &patience},
-            {"tta", "test with six views of each image too", &tta}};
+            {.name = "tta",
+             .help = "test with six views of each image too",
+             .value = &tta,
+             .setting = false}};
+  }
+
+  /// Throws StateError where the network takes images of one size alone and others are asked for.
+  void require_size(const std::string& network) const {
+    const bool pools_all = network.starts_with("resnet") || network == "structure4" ||
+                           network == "v6" || network == "v7";
+    if (small_epochs == 0 || pools_all) return;
+    throw StateError(Message("--small-epochs", "the network takes images of 28 x 28 pixels alone")
+                         .fact("network", network)
+                         .hint("leave it out, or train a resnet"));
   }
 
   data::Transform augmentation(std::uint64_t seed) const {

@@ -1,11 +1,11 @@
 // FashionMNIST within a budget: accuracy, bytes of parameters and latency, each checked.
 // Claim: the toy CNN 92.12 % of the test images, structure 2 92.80 %, ResNet-12 94.02 %, ResNet-14-like 94.45 % (seed 1);
 // SEAir of 8.8 MB 95.03 % (mean of three seeds).
-// Run: ./fashion_mnist_budget --network resnet14_like --precision bfloat16 --epochs 15
-//      ./fashion_mnist_budget --network toy --epochs 10 --no-erase
-//      ./fashion_mnist_budget --network structure2 --epochs 10 --lr 0.02      has no normalisation
-//      ./fashion_mnist_budget --network seair_compact --batch-size 500 --precision bfloat16 --epochs 25 --seeds 1,2,3
-//      ./fashion_mnist_budget --network toy --batch-sizes 32,128,512      one table
+// Run: build/release/examples/fashion_mnist_budget --network resnet14_like --precision bfloat16 --epochs 15
+//      build/release/examples/fashion_mnist_budget --network toy --epochs 10 --no-erase
+//      build/release/examples/fashion_mnist_budget --network structure2 --epochs 10 --lr 0.02      has no normalisation
+//      build/release/examples/fashion_mnist_budget --network seair_compact --batch-size 500 --precision bfloat16 --epochs 25 --seeds 1,2,3
+//      build/release/examples/fashion_mnist_budget --network toy --batch-sizes 32,128,512      one table
 #include "seair.hpp"
 
 using namespace tinynet;
@@ -14,8 +14,10 @@ using examples::Program;
 template <Scalar T>
 int train_within(const Program& program, const examples::FashionMnist& options,
                  const std::string& network, const examples::Goals& goals) {
+  options.require_size(network);
   const bool seair = network == "seair_compact";
-  auto recipe = seair ? examples::seair_recipe(program, options) : options.recipe(program);
+  auto recipe =
+      seair ? examples::seair_recipe(program, options) : examples::network_recipe(program, options);
   recipe.goals = goals;
   const data::Dataset& train_set = recipe.train_set;
   std::printf("%s\n%s\n", to_string(data::statistics(train_set)).c_str(),
@@ -26,8 +28,7 @@ int train_within(const Program& program, const examples::FashionMnist& options,
   return examples::with_network<T>(network, [&](auto& model) {
     nn::initialize(model, program.seed);
     std::printf("%s\n", to_string(nn::summary<T>(model, {1, 28, 28, 1})).c_str());
-    auto optimizer = options.optimizer(model);
-    return examples::train_and_test<T>(program, model, optimizer, recipe).status;
+    return examples::train_network<T>(program, options, model, recipe).status;
   });
 }
 
@@ -41,9 +42,9 @@ int main(int argc, char** argv) {
                  &network,
                  {"toy", "structure2", "structure4", "resnet12", "resnet14", "resnet14_like",
                   "resnet14_like_se", "resnet18", "seair_compact"}});
-  own.push_back({"goal-accuracy", "a fraction", &goals.accuracy, {}, 0, 1});
-  own.push_back({"goal-megabytes", "of stored parameters", &goals.megabytes});
-  own.push_back({"goal-milliseconds", "for one image", &goals.milliseconds});
+  own.push_back({"goal-accuracy", "a fraction", &goals.accuracy, {}, 0, 1, false});
+  own.push_back({"goal-megabytes", "of stored parameters", &goals.megabytes, {}, 0, 1e9, false});
+  own.push_back({"goal-milliseconds", "for one image", &goals.milliseconds, {}, 0, 1e9, false});
   auto program = Program::parse(argc, argv,
                                 {.claim = "Trains a network on FashionMNIST and checks its budget.",
                                  .name = "fashion_mnist_budget",

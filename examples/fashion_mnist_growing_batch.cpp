@@ -2,10 +2,10 @@
 // Claim: ten epochs of seed 1 reach 90.72 % of the test images as they are, 91.68 with four augmentations
 // of one view, 92.52 of two and 92.73 of four, which sees four times as many images. One view for forty
 // epochs, as many images, reaches 93.17 %: what helps is to see more of them, not more views in a batch.
-// Run: ./fashion_mnist_growing_batch train --n 4 --k 4
-//      ./fashion_mnist_growing_batch test --model-path runs/fashion_mnist_growing_batch/DATE
-//      ./fashion_mnist_growing_batch train --model-path FOLDER      goes on from those weights
-//      ./fashion_mnist_growing_batch train --grid                   seven runs, 68 million images
+// Run: build/release/examples/fashion_mnist_growing_batch train --n 4 --k 4
+//      build/release/examples/fashion_mnist_growing_batch test --model-path runs/fashion_mnist_growing_batch/DATE
+//      build/release/examples/fashion_mnist_growing_batch train --model-path FOLDER      goes on from those weights
+//      build/release/examples/fashion_mnist_growing_batch train --grid                   seven runs, 68 million images
 #include "fashion_mnist.hpp"
 #include "testing.hpp"
 

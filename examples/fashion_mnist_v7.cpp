@@ -1,11 +1,11 @@
 // FashionMNIST with the networks V5, V6, V7 and SEAir, one of them or several as an ensemble.
 // Claim: V5 93.86 % of the test images after ten epochs, V7 94.55 % after fifteen
 //        by SGD, without --muon (seed 1).
-// Run: ./fashion_mnist_v7 --network v7 --epochs 15 --batch-size 256 --precision bfloat16 --muon --small-epochs 9
-//      ./fashion_mnist_v7 --network v5 --epochs 10 --batch-size 128
-//      ./fashion_mnist_v7 --network v6 --epochs 25 --batch-size 128 --cut-mix
-//      ./fashion_mnist_v7 --network seair_medium --batch-size 500 --precision bfloat16 --tta
-//      ./fashion_mnist_v7 --network v5 --test runs/fashion_mnist_v7/v5
+// Run: build/release/examples/fashion_mnist_v7 --network v7 --epochs 15 --batch-size 256 --precision bfloat16 --muon --small-epochs 9
+//      build/release/examples/fashion_mnist_v7 --network v5 --epochs 10 --batch-size 128
+//      build/release/examples/fashion_mnist_v7 --network v6 --epochs 25 --batch-size 128 --cut-mix
+//      build/release/examples/fashion_mnist_v7 --network seair_medium --batch-size 500 --precision bfloat16 --tta
+//      build/release/examples/fashion_mnist_v7 --network v5 --test runs/fashion_mnist_v7/v5
 #include <filesystem>
 
 #include "seair.hpp"
@@ -22,25 +22,17 @@ std::optional<models::AirbenchOptions> seair(const std::string& network) {
   return {};
 }
 
-struct Options : examples::FashionMnist {
-  bool muon = false;
-};
-
 template <Scalar T>
-examples::Trained train_one(const Program& program, const Options& options,
+examples::Trained train_one(const Program& program, const examples::FashionMnist& options,
                             const std::string& network) {
+  options.require_size(network);
   if (const auto size = seair(network)) {
     return examples::train_seair<T>(program, examples::seair_recipe(program, options), *size);
   }
   return examples::with_network<T>(network, [&](auto& model) {
     nn::initialize(model, program.seed);
-    if (options.muon) {
-      auto optimizer = examples::muon_optimizer(model, options);
-      return examples::train_and_test<T>(
-          program, model, optimizer, examples::muon_recipe(program, options, examples::muon_lr));
-    }
-    auto optimizer = options.optimizer(model);
-    return examples::train_and_test<T>(program, model, optimizer, options.recipe(program));
+    return examples::train_network<T>(program, options, model,
+                                      examples::network_recipe(program, options));
   });
 }
 
@@ -53,7 +45,7 @@ void compare_with_neighbours(const std::string& run) {
 }
 
 template <Scalar T>
-int test(const Program& program, const Options& options, const std::string& network,
+int test(const Program& program, const examples::FashionMnist& options, const std::string& network,
          const std::string& path) {
   const auto recipe = options.recipe(program);
   if (const auto size = seair(network)) {
@@ -68,12 +60,13 @@ int test(const Program& program, const Options& options, const std::string& netw
 }
 
 template <Scalar T>
-int train_members(const Program& program, const Options& options, const std::string& network,
-                  std::int64_t members) {
-  train::Ensemble ensemble;
+int train_members(const Program& program, const examples::FashionMnist& options,
+                  const std::string& network, std::int64_t members) {
+  train::Ensemble ensemble, of_views;
   const auto train = [&](const Program& one, std::size_t) {
     const auto trained = train_one<T>(one, options, network);
     if (trained.status == 0) ensemble.add(trained.test);
+    if (trained.status == 0 && trained.tta) of_views.add(*trained.tta);
     return trained.status;
   };
   if (members == 1) {
@@ -88,14 +81,19 @@ int train_members(const Program& program, const Options& options, const std::str
     if (const int status = examples::train_parts(program.out, parts, train)) return status;
     std::printf("ensemble of %lld: %s\n", static_cast<long long>(members),
                 to_string(tinynet::train::evaluate(ensemble.predictions())).c_str());
-    examples::write_ensemble(program.out, parts, ensemble.predictions());
+    std::optional<train::Evaluation> tta;
+    if (options.tta) {
+      tta = tinynet::train::evaluate(of_views.predictions());
+      std::printf("with test-time augmentation %s\n", to_string(*tta).c_str());
+    }
+    examples::write_ensemble(program.out, parts, ensemble.predictions(), tta);
   }
   compare_with_neighbours(program.out);
   return 0;
 }
 
 int main(int argc, char** argv) {
-  Options options;
+  examples::FashionMnist options;
   std::string network = "v7", tested;
   std::int64_t members = 1;
   auto own = options.options();
@@ -103,10 +101,6 @@ int main(int argc, char** argv) {
                  "what is trained",
                  &network,
                  {"v5", "v6", "v7", "seair_small", "seair_medium", "seair_large"}});
-  own.push_back({"muon",
-                 "train convolutions by Muon, with a triangle of learning rates and rarer, smaller "
-                 "erasing; seair_* always do",
-                 &options.muon});
   own.push_back(
       {"ensemble", "networks of successive seeds, tested together", &members, {}, 1, 100});
   own.push_back({.name = "test",

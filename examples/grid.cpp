@@ -79,9 +79,15 @@ std::string without_seed(const std::string& name) {
 /// A line for each group of names that differ in their seeds alone.
 std::string seed_means(const std::vector<Finished>& runs) {
   std::map<std::string, std::vector<double>> groups;
+  std::map<std::string, double> goals;  // of the accuracy, where there is one
   for (const auto& run : runs) {
     const auto name = without_seed(run.name);
-    if (!name.empty()) groups[name].push_back(100 * run.number("test_accuracy"));
+    if (name.empty()) continue;
+    groups[name].push_back(100 * run.number("test_accuracy"));
+    for (const auto& goal : run.result.value("goals", Json::array())) {
+      if (goal.value("what", "").starts_with("test accuracy"))
+        goals[name] = 100 * goal.value("goal", 0.0);
+    }
   }
   std::string text;
   for (const auto& [name, values] : groups) {
@@ -91,7 +97,12 @@ std::string seed_means(const std::vector<Finished>& runs) {
     for (const double value : values) mean += value / count;
     for (const double value : values) squares += (value - mean) * (value - mean);
     text += name + ": mean of " + number(count) + " seeds: " + number(mean, 2) +
-            " %, standard deviation " + number(std::sqrt(squares / (count - 1)), 2) + "\n";
+            " %, standard deviation " + number(std::sqrt(squares / (count - 1)), 2);
+    if (const auto goal = goals.find(name); goal != goals.end()) {
+      text += "; at least " + number(goal->second, 2) +
+              (mean >= goal->second ? " expected: met" : " expected: MISSED");
+    }
+    text += "\n";
   }
   return text;
 }
@@ -186,7 +197,8 @@ void summarize(const std::string& folder, const std::vector<GridRow>& rows) {
 }
 
 void write_ensemble(const std::string& folder, const std::vector<Part>& members,
-                    const train::Predictions& predictions) {
+                    const train::Predictions& predictions,
+                    const std::optional<train::Evaluation>& tta) {
   std::vector<GridRow> rows;
   for (const auto& member : members) rows.push_back({member.program.out});
   const auto runs = finished(folder, rows);
@@ -199,6 +211,7 @@ void write_ensemble(const std::string& folder, const std::vector<Part>& members,
         "class_accuracy_interval", "images_per_second", "latency_ms", "goals"}) {
     result.erase(of_one);
   }
+  if (tta) result.update(tta_scores(*tta));
   double seconds = 0;
   for (const auto& run : runs) seconds += run.number("train_seconds");
   result["train_seconds"] = seconds;

@@ -34,4 +34,20 @@ inline auto muon_optimizer(const nn::Members& model, const FashionMnist& options
                                optim::Sgd(parts.rest, std::move(rest)));
 }
 
+/// By SGD or, with --muon, by Muon.
+inline Recipe network_recipe(const Program& program, const FashionMnist& options) {
+  return options.muon ? muon_recipe(program, options, muon_lr) : options.recipe(program);
+}
+
+template <Scalar T, class Model>
+Trained train_network(const Program& program, const FashionMnist& options, Model& model,
+                      const Recipe& recipe) {
+  if (options.muon) {
+    auto optimizer = muon_optimizer(model, options);
+    return train_and_test<T>(program, model, optimizer, recipe);
+  }
+  auto optimizer = options.optimizer(model);
+  return train_and_test<T>(program, model, optimizer, recipe);
+}
+
 }  // namespace tinynet::examples

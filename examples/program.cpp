@@ -122,14 +122,15 @@ std::string time_stamp() {
 
 }  // namespace
 
-std::vector<std::pair<std::string, std::string>> Program::settings() const {
-  std::vector<std::pair<std::string, std::string>> all{{"batch-size", std::to_string(batch_size)},
-                                                       {"precision", precision},
-                                                       {"seed", std::to_string(seed)},
-                                                       {"limit-train", std::to_string(limit_train)},
-                                                       {"select", select}};
+std::vector<Setting> Program::settings() const {
+  const std::string unsaid = "not said";
+  std::vector<Setting> all{{"batch-size", std::to_string(batch_size), unsaid},
+                           {"precision", precision, unsaid},
+                           {"seed", std::to_string(seed), unsaid},
+                           {"limit-train", std::to_string(limit_train), unsaid},
+                           {"select", select, unsaid}};
   for (const auto& option : options) {
-    if (option.setting) all.emplace_back(option.name, as_utf8(text_of(option)));
+    if (option.setting) all.push_back({option.name, as_utf8(text_of(option)), option.original});
   }
   return all;
 }
@@ -142,6 +143,7 @@ Program Program::parse(int argc, char** argv, Program program) {
   if (const char* folder = std::getenv("TINYNET_DATA")) program.data = folder;
   if (program.out.empty()) program.out = "runs/" + program.name;
   const auto folder = program.out;
+  for (auto& option : program.options) option.original = text_of(option);
   if (program.dated) program.out = program.file(time_stamp());
   CLI::App app(program.claim, program.name);
   // A setting that comes twice counts the second time: scripts add to what they were given.
@@ -165,7 +167,7 @@ Program Program::parse(int argc, char** argv, Program program) {
       ->check(CLI::IsMember({"float", "bfloat16", "float16"}));
   app.add_option("--threads", program.threads, "0: as many as there are cores")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1024));
   app.add_option("--seed", program.seed, "of weights, order and augmentation")
       ->capture_default_str();
   app.add_option("--batch-sizes", program.batch_sizes,

@@ -24,6 +24,13 @@ struct Option {
   std::vector<std::string> choices = {};  // of a string; none: any
   double least = 0, most = 1e9;           // of a number
   bool setting = true;                    // of the training: a run that goes on must have the same
+  std::string original = {};              // its value where it is not given; parse() finds it out
+};
+
+/// What a run that goes on must have in common with its beginning.
+struct Setting {
+  std::string name, value;
+  std::string otherwise;  // the value in files that do not say it
 };
 
 /// The options that every program takes. A program sets its own defaults before `parse`.
@@ -69,8 +76,7 @@ struct Program {
   /// Whether it goes on with that checkpoint.
   bool resumes() const { return resume && (!part || io::exists(checkpoint())); }
 
-  /// What a run that goes on must have in common with its beginning: names and values.
-  std::vector<std::pair<std::string, std::string>> settings() const;
+  std::vector<Setting> settings() const;
 
   /// A data set without what --limit-train leaves out.
   data::Dataset limited(const data::Dataset& train) const;

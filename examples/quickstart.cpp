@@ -1,6 +1,6 @@
 // FashionMNIST with a small convolutional network: data, model, optimizer, loop.
 // Claim: at least 91.0 % of the 10,000 test images after 3 epochs, in about a minute on two cores.
-// Run: ./quickstart
+// Run: build/release/examples/quickstart
 #include <algorithm>
 #include <cstdio>
 #include <utility>

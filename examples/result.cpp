@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -49,6 +50,17 @@ Totals totals(const train::History& history) {
 }
 
 namespace {
+
+/// What a run that was killed while it wrote left behind (io/atomic_file.hpp): up to the size of a checkpoint.
+void remove_unfinished_files(const std::string& folder) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const auto name = entry.path().filename().string();
+    if (name.find(".safetensors.tmp") != std::string::npos) {
+      std::filesystem::remove(entry.path(), error);
+    }
+  }
+}
 
 struct Goal {
   std::string what;
@@ -115,11 +127,7 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
     result["class_accuracy"][name_of(one.label)] = one.accuracy();
     result["class_accuracy_interval"][name_of(one.label)] = {one.low, one.high};
   }
-  if (outcome.tta) {
-    result["test_accuracy_tta"] = outcome.tta->accuracy;
-    result["test_accuracy_tta_low"] = outcome.tta->low;
-    result["test_accuracy_tta_high"] = outcome.tta->high;
-  }
+  if (outcome.tta) result.update(tta_scores(*outcome.tta));
   for (const auto& goal : goals(model, outcome)) {
     result["goals"].push_back(
         {{"what", goal.what}, {"goal", goal.goal}, {"came", goal.came}, {"met", goal.met}});
@@ -211,9 +219,18 @@ int finished(const Program& program, const train::Interrupt& interrupt) {
 }
 
 Resumed resume(const Program& program, train::Checkpoint& checkpoint, bool scheduled) {
-  for (const auto& [setting, value] : program.settings()) checkpoint.require(setting, value);
+  for (const auto& setting : program.settings()) {
+    checkpoint.require(setting.name, setting.value, setting.otherwise);
+  }
   if (!program.resumes()) return {};
+  remove_unfinished_files(program.out);
   auto at = checkpoint.load(program.checkpoint());
+  if (at.epochs + (at.batches > 0 ? 1 : 0) > program.epochs) {
+    throw StateError(Message("--epochs", "the run is further than that")
+                         .fact("expected", {at.epochs + (at.batches > 0 ? 1 : 0), " or more"})
+                         .fact("came", program.epochs)
+                         .fact("file", program.checkpoint()));
+  }
   const auto planned = at.notes["planned_epochs"];
   if (scheduled && planned != std::to_string(program.epochs)) {
     std::printf("begun for %s epochs: from here on learning rates are those of %lld\n",

@@ -19,6 +19,13 @@ inline nlohmann::ordered_json test_scores(const train::Predictions& predictions)
           {"calibration_error", train::calibration_error(predictions)}};
 }
 
+/// The same with test-time augmentation.
+inline nlohmann::ordered_json tta_scores(const train::Evaluation& tta) {
+  return {{"test_accuracy_tta", tta.accuracy},
+          {"test_accuracy_tta_low", tta.low},
+          {"test_accuracy_tta_high", tta.high}};
+}
+
 /// What a run wrote; null where there is no such file. One of another program may have its name.
 nlohmann::ordered_json read_json(const std::string& file);
 

@@ -35,6 +35,7 @@ struct Recipe {
 struct Trained {
   int status = 0;           // the exit status of a program that does nothing else
   train::Predictions test;  // of the model that was selected; empty where the training was stopped
+  std::optional<train::Predictions> tta = {};  // with Recipe::tta
 };
 
 /// The latency of a model as it would be served: batch normalisation folded, weights packed once.
@@ -52,10 +53,9 @@ template <Scalar T, class Model>
 Trained train_and_test(const Program& program, Model& model,
                        optim::Optimizer<param_t<T>>& optimizer, const Recipe& recipe) {
   reset_memory_peak();  // those of other runs of this process are not this one's
-  const auto selection = train::selection_of(program.select);
+  auto selection = train::selection_of(program.select);
   if (recipe.patience > 0 && selection == train::Selection::last) {
-    throw StateError(Message("--patience", "there is nothing to see an improvement by")
-                         .hint("hold images out: --select validation"));
+    selection = train::Selection::validation;  // what else would show an improvement
   }
   data::Dataset train_set = recipe.train_set, held_out = recipe.test_set;
   if (selection == train::Selection::validation) {
@@ -190,8 +190,10 @@ Trained train_and_test(const Program& program, Model& model,
   };
   warn(train::selection_note(selection));
   if (plain) warn(train::warn_if_worse("the average of the weights", *plain, *replacing));
+  std::optional<train::Predictions> of_views;
   if (recipe.tta) {
-    outcome.tta = train::evaluate(model, tests, *recipe.tta);
+    of_views = train::predict(model, tests, *recipe.tta);
+    outcome.tta = train::evaluate(*of_views);
     std::printf("with test-time augmentation %s\n", to_string(*outcome.tta).c_str());
     warn(train::warn_if_worse("test-time augmentation", test, *outcome.tta));
   }
@@ -199,7 +201,7 @@ Trained train_and_test(const Program& program, Model& model,
   outcome.latency = served_latency<T>(model, {1, image[0], image[1], image[2]});
   show_profile(program, *profile);
   write_results(program, model, batches, tests, outcome);
-  return {finished(program, interrupt), predictions};
+  return {finished(program, interrupt), predictions, of_views};
 }
 
 }  // namespace tinynet::examples

@@ -75,19 +75,27 @@ REMARKS = {
     "speedrun": "stood still for 17 minutes and shared its cores with a compiler: its seconds say nothing of speed",
 }
 # What of a command differs between the runs of a row, or is a folder of one machine.
-OWN = r" --(data|out|threads|seeds?|batch-sizes|model[-_]path)[ =]\S+| --resume| --limit-train 0"
-SAME = ("precision", "batch_size", "epochs", "parameters", "selection")
+OWN = r" --(data|out|threads|seeds?)[ =]\S+| --resume| --limit-train 0"
+SAME = ("command", "precision", "batch_size", "epochs", "parameters", "selection")
 
 
 def results_of(folder):
     """The result of a run or an ensemble; those of all runs in a series."""
     own, series = folder / "result.json", folder / "summary.json"
     result = json.loads(own.read_text()) if own.exists() else None
-    if series.exists() and not (result and "ensemble" in result):
+    if result:
+        return [result]
+    if series.exists():
         return [one for run in json.loads(series.read_text()) for one in results_of(folder / run)]
-    if result is None:
-        sys.exit(f"{folder}: expected the folder of a run, with its result.json, or of a series, with summary.json")
-    return [result]
+    sys.exit(f"{folder}: expected the folder of a run, with its result.json, or of a series, with summary.json")
+
+
+def own_command(run):
+    """The command of one run: without what is of its series or machine."""
+    command = re.sub(OWN, "", re.sub(r"^\S*/", "./", run["command"]))
+    if re.search(r"--model[-_]path", command):
+        sys.exit(f"{run['command']}: a row's training begins with no other's weights")
+    return re.sub(r"--batch-sizes[ =]\S+", f"--batch-size {run['batch_size']}", command)
 
 
 def take(root, name, folders):
@@ -98,7 +106,7 @@ def take(root, name, folders):
     for run in (run for folder in folders for run in results_of(pathlib.Path(folder))):
         if run["seed"] in new:
             sys.exit(f"{name}: seed {run['seed']} comes twice; a row has one run of each")
-        run["command"] = re.sub(OWN, "", re.sub(r"^\S*/", "./", run["command"]))
+        run["command"] = own_command(run)
         run["cpu"] = run["cpu"].strip()
         new[run["seed"]] = run
     old = [json.loads(path.read_text()) for path in root.glob(f"docs/results/{name}-seed-*.json")]

@@ -5,6 +5,7 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 require "${test_packages[@]}"
+require chromium  # looks at a report; by itself, as not every distribution has it
 cmake --preset release
 cmake --build build/release -j "$jobs"
 ctest --test-dir build/release --output-on-failure -j 2 "$@"

@@ -43,6 +43,7 @@ bool fits(int count, int n, double p) {
 TEST_CASE("compose keeps the order") {
   CHECK(marks(data::compose({mark(1), mark(2), mark(3)}), 0) == std::vector<int>{1, 2, 3});
   CHECK(marks(data::compose({}), 0).empty());
+  CHECK(!data::compose({}));
   CHECK(!Transform());
   CHECK(Transform(mark(1)));
 }

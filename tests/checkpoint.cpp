@@ -103,6 +103,13 @@ TEST_CASE("a checkpoint of another run says all that differs and changes nothing
   settings_alone.checkpoint.require("seed", "2");
   CHECK(contains(message_of<StateError>([&] { settings_alone.checkpoint.load(file); }),
                  "seed: file not said, now 2"));
+
+  Run younger_setting;
+  younger_setting.checkpoint.require("views", "1", "1");
+  CHECK_NOTHROW(younger_setting.checkpoint.load(file));
+  younger_setting.checkpoint.require("views", "4", "1");
+  CHECK(contains(message_of<StateError>([&] { younger_setting.checkpoint.load(file); }),
+                 "views: file 1, now 4"));
 }
 
 TEST_CASE("counts in the metadata that are none are refused") {

@@ -46,6 +46,7 @@ once quickstart quickstart
 once v5 fashion_mnist_v7 --network v5 --ema 0.9 --tta --cut-mix --rand-augment --clip 1 --preview
 head -c 4 "$work/v5/preview.png" | grep -q PNG || fail "no picture of the augmented images"
 once muon fashion_mnist_v7 --network v5 --muon
+once small fashion_mnist_budget --network resnet12 --precision bfloat16 --muon --small-epochs 1 --cut-mix
 once seair fashion_mnist_v7 --network seair_small --precision bfloat16
 once budget fashion_mnist_budget --network toy --precision bfloat16 --select validation
 once compact fashion_mnist_budget --network seair_compact --precision bfloat16
@@ -154,6 +155,13 @@ cp "$work/another.json" "$work/quickstart/result.json"
   --epochs 3 --resume > "$work/log" 2>&1 && fail "a checkpoint of other settings was accepted"
 grep -q 'batch-size: file 30, now 20' "$work/log" || { cat "$work/log"; fail "no word of batch-size"; }
 
+"$programs/fashion_mnist_v7" --data "$work/data" --out "$work/muon" --network v5 --muon --batch-size 30 \
+  --epochs 1 --resume > "$work/log" 2>&1 && fail "fewer epochs than the run has behind it"
+grep -q -- '--epochs\] the run is further' "$work/log" || { cat "$work/log"; fail "no word of --epochs"; }
+"$programs/fashion_mnist_v7" --data "$work/data" --out "$work/fixed" --network v5 --small-epochs 1 \
+  > "$work/log" 2>&1 && fail "small images for a network that takes none"
+grep -q 'takes images of 28 x 28' "$work/log" || { cat "$work/log"; fail "no word of the size"; }
+
 "$programs/fashion_mnist_v7" --data "$work/data" --network v5 --epochs 1 --test "" > "$work/log" 2>&1 &&
   fail "an empty --test trained"
 grep -q -- '--test: is empty' "$work/log" || { cat "$work/log"; fail "no word of an empty --test"; }
@@ -182,6 +190,25 @@ go_on() {
   [ "$(tail -n +2 "$out/history.csv" | cut -d , -f 8 | uniq -c | tr -s ' ')" = " $((epoch + 1)) 120" ] ||
     { cat "$out/history.csv"; fail "$program: $((epoch + 1)) epochs of 120 images expected"; }
 }
+# same_as_unbroken FOLDER PROGRAM OPTION...: the run, interrupted once, ends with the same weights, bit for bit.
+same_as_unbroken() {
+  local out=$work/$1 program=$2 running
+  shift 2
+  local all=("$programs/$program" --data "$work/data" --batch-size 10 "$@")
+  "${all[@]}" --out "$out-whole" > "$work/log" 2>&1 || { cat "$work/log"; fail "$program ended with an error"; }
+  "${all[@]}" --out "$out" > "$work/log" 2>&1 &
+  running=$!
+  for _ in $(seq 300); do [ -s "$out/checkpoint.safetensors" ] && break; sleep 0.1; done
+  kill -INT $running 2> /dev/null || true
+  wait $running && fail "$program had ended before it was interrupted"
+  touch "$out/checkpoint.safetensors.tmp1-0"  # of one that was killed
+  "${all[@]}" --out "$out" --resume > "$work/log" 2>&1 || { cat "$work/log"; fail "$program did not go on"; }
+  cmp "$out/model.safetensors" "$out-whole/model.safetensors" || fail "$program: interrupted, it learned otherwise"
+  [ ! -e "$out/checkpoint.safetensors.tmp1-0" ] || fail "an unfinished checkpoint stayed"
+}
+same_as_unbroken broken fashion_mnist_budget --network resnet12 --precision bfloat16 --epochs 6 --muon \
+  --small-epochs 3 --cut-mix --rand-augment --ema 0.9
+printf 'interrupted and whole: ok\n'
 interrupt quick quickstart
 go_on quick quickstart
 interrupt stop fashion_mnist_v7 --network v5

@@ -56,9 +56,11 @@ class CheckpointOnDemand {
     return *this;
   }
 
-  /// A setting without which the run would not go on as it began. `load` compares it.
-  CheckpointOnDemand& require(const std::string& setting, const std::string& value) {
-    settings_["setting." + setting] = value;
+  /// A setting without which the run would not go on as it began. `load` compares it; what a file does not
+  /// say, because the setting is younger, was `otherwise`.
+  CheckpointOnDemand& require(const std::string& setting, const std::string& value,
+                              const std::string& otherwise = "not said") {
+    settings_["setting." + setting] = {value, otherwise};
     return *this;
   }
 
@@ -70,7 +72,7 @@ class CheckpointOnDemand {
       std::visit([&](const auto& tensor) { file.add(entry.name, tensor); }, entry.tensor);
     }
     for (const auto& [key, value] : position.notes) file.metadata(key, value);
-    for (const auto& [key, value] : settings_) file.metadata(key, value);
+    for (const auto& [key, setting] : settings_) file.metadata(key, setting.value);
     char best[32];  // whatever the locale
     *std::to_chars(best, best + sizeof best - 1, position.best).ptr = '\0';
     file.metadata("epochs", std::to_string(position.epochs));
@@ -116,6 +118,9 @@ class CheckpointOnDemand {
   }
 
  private:
+  struct Setting {
+    std::string value, otherwise;
+  };
   struct Entry {
     std::string name;
     std::variant<Tensor<float>, Tensor<double>, Tensor<std::int64_t>> tensor;  // views
@@ -131,11 +136,12 @@ class CheckpointOnDemand {
 
   std::string different_settings(const std::map<std::string, std::string>& saved) const {
     std::string text;
-    for (const auto& [key, value] : settings_) {
+    for (const auto& [key, setting] : settings_) {
       const auto found = saved.find(key);
-      const auto before = found == saved.end() ? "not said" : found->second;
-      if (before == value) continue;
-      text += "\n    " + key.substr(key.find('.') + 1) + ": file " + before + ", now " + value;
+      const auto& before = found == saved.end() ? setting.otherwise : found->second;
+      if (before == setting.value) continue;
+      text +=
+          "\n    " + key.substr(key.find('.') + 1) + ": file " + before + ", now " + setting.value;
     }
     return text;
   }
@@ -183,7 +189,7 @@ class CheckpointOnDemand {
 
   nn::Members model_;
   std::vector<Function<void(std::vector<Entry>&)>> parts_;
-  std::map<std::string, std::string> settings_;
+  std::map<std::string, Setting> settings_;
 };
 using Checkpoint = CheckpointOnDemand<>;
 

@@ -13,9 +13,10 @@
 /// Transforms made of transforms.
 namespace tinynet::inline TINYNET_ABI::data {
 
-/// Applies transforms one after another.
+/// Applies transforms one after another. Of none it is none: images stay as they are.
 template <class = void>
 Transform compose(std::vector<Transform> transforms) {
+  if (transforms.empty()) return {};
   return [transforms = std::move(transforms)](Image& image, random::Generator& generator) {
     for (const auto& transform : transforms) transform(image, generator);
   };

@@ -25,7 +25,10 @@ class Transform {
     f_ = std::forward<F>(f);
   }
 
-  void operator()(Image& image, random::Generator& generator) const { f_(image, generator); }
+  /// An empty one changes nothing.
+  void operator()(Image& image, random::Generator& generator) const {
+    if (f_) f_(image, generator);
+  }
   explicit operator bool() const { return static_cast<bool>(f_); }
 
  private:
