@@ -13,7 +13,9 @@ void write_report(const Program& program, const ModelFacts& model, const Outcome
   if (outcome.tta) {
     run.headline.push_back({"with test-time augmentation",
                             report::percent(outcome.tta->accuracy, 2),
-                            "the same images from several views"});
+                            "the same images from several views; 95 % interval " +
+                                report::percent(outcome.tta->low, 2) + " to " +
+                                report::percent(outcome.tta->high, 2)});
   }
   run.headline.push_back(
       {"training time", train::Progress::duration(all.seconds),

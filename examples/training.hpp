@@ -175,9 +175,9 @@ Trained train_and_test(const Program& program, Model& model,
   const auto test = train::evaluate(predictions);
   if (plain && !best) replacing = test;
   const auto worst = train::ConfusionMatrix(predictions).worst_class();
-  std::printf("test accuracy %s; worst class %s %.2f %%\n", to_string(test).c_str(),
+  std::printf("test accuracy %s; worst class %s %.2f %% (%.2f to %.2f)\n", to_string(test).c_str(),
               tests.dataset().classes().at(static_cast<std::size_t>(worst.label)).c_str(),
-              100 * worst.accuracy());
+              100 * worst.accuracy(), 100 * worst.low, 100 * worst.high);
   Outcome outcome{.test = predictions,
                   .history = history,
                   .selection = selection,

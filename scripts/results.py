@@ -131,6 +131,14 @@ def mean(runs, key, scale=1.0):
     return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
 
 
+def with_views(runs):
+    """Accuracy with test-time augmentation; of one run with its interval."""
+    text = mean(runs, "test_accuracy_tta", 100)
+    if len(runs) == 1 and "test_accuracy_tta_low" in runs[0]:
+        text += f", {100 * runs[0]['test_accuracy_tta_low']:.2f} to {100 * runs[0]['test_accuracy_tta_high']:.2f}"
+    return text
+
+
 def worst_class(runs):
     """The class with the lowest accuracy, in the mean over runs."""
     classes = [run["class_accuracy"] for run in runs if "class_accuracy" in run]
@@ -156,7 +164,7 @@ def row(name, runs):
     return (f"| {title} | `{command}` | {first['parameters']:,} | {macs} | {len(runs)} | "
             f"{mean(runs, 'test_accuracy', 100)} | {interval if len(runs) == 1 else ''} | "
             f"{mean(runs, 'train_accuracy', 100)} | {loss:.3f} | {worst_class(runs)} | "
-            f"{mean(runs, 'test_accuracy_tta', 100)} | {compared} | {first['epochs']} | "
+            f"{with_views(runs)} | {compared} | {first['epochs']} | "
             f"{seconds:.0f} | {latency} | {memory / 1e6:.0f} | {first['cpu'].strip()} | {first['git_revision']} |")
 
 
