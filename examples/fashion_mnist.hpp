@@ -40,7 +40,7 @@ struct FashionMnist {
              &small_epochs,
              {},
              0},
-            {"small-size", "their height and width, pixels", &small_size, {}, 1, 28},
+            {"small-size", "their height and width, pixels", &small_size, {}, 9, 28},
             {"patience",
              "epochs without improvement after which training ends, by held-out images unless "
              "--select says test; 0: all epochs",

@@ -42,9 +42,9 @@ int main(int argc, char** argv) {
                  &network,
                  {"toy", "structure2", "structure4", "resnet12", "resnet14", "resnet14_like",
                   "resnet14_like_se", "resnet18", "seair_compact"}});
-  own.push_back({"goal-accuracy", "a fraction", &goals.accuracy, {}, 0, 1, false});
-  own.push_back({"goal-megabytes", "of stored parameters", &goals.megabytes, {}, 0, 1e9, false});
-  own.push_back({"goal-milliseconds", "for one image", &goals.milliseconds, {}, 0, 1e9, false});
+  own.push_back({"goal-accuracy", "a fraction", &goals.accuracy, {}, 0, 1});
+  own.push_back({"goal-megabytes", "of stored parameters", &goals.megabytes});
+  own.push_back({"goal-milliseconds", "for one image", &goals.milliseconds});
   auto program = Program::parse(argc, argv,
                                 {.claim = "Trains a network on FashionMNIST and checks its budget.",
                                  .name = "fashion_mnist_budget",

@@ -254,13 +254,17 @@ void save_checkpoint(const Program& program, const train::Checkpoint& checkpoint
 
 bool keeps_results(const Program& program, const Outcome& outcome) {
   if (outcome.trained || !io::exists(program.file("report.html"))) return false;
-  const auto old = read_json(program.file("result.json"));
+  auto old = read_json(program.file("result.json"));
   if (!old.is_object() || old.value("epochs", std::size_t{}) != outcome.history.size())
     return false;
   // Seconds tell trainings apart; a checkpoint has them to the millisecond an epoch.
   const auto rounding = 1e-3 * static_cast<double>(outcome.history.size());
   if (std::abs(old.value("train_seconds", 0.0) - totals(outcome.history).seconds) > rounding)
     return false;
+  if (outcome.tta) {  // asked for afterwards
+    old.update(tta_scores(*outcome.tta));
+    write_text(program.file("result.json"), old.dump(2) + "\n");
+  }
   std::printf("nothing was left to train: the results in %s stay as they are\n",
               program.out.c_str());
   return true;

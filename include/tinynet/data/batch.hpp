@@ -101,6 +101,12 @@ class BatchMaker {
   }
 
   const Dataset& dataset() const { return dataset_; }
+  /// Of the images in a batch: [h, w, c].
+  Shape image_shape() const {
+    auto image = dataset_.image_shape();
+    if (options_.size) image[0] = options_.size->height, image[1] = options_.size->width;
+    return image;
+  }
 
   /// A batch with storage for the views of up to `count` samples.
   Batch<T> allocate(std::int64_t count) const {
@@ -148,11 +154,6 @@ class BatchMaker {
   }
 
  private:
-  Shape image_shape() const {
-    auto image = dataset_.image_shape();
-    if (options_.size) image[0] = options_.size->height, image[1] = options_.size->width;
-    return image;
-  }
   Shape shape(std::int64_t count) const {
     const auto image = image_shape();
     return {count, image[0], image[1], image[2]};

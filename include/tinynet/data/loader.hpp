@@ -145,6 +145,8 @@ class Loader {
   [[gnu::noinline]] ~Loader() {}  // programs have several, with a dozen members to destroy
 
   const Dataset& dataset() const { return maker_.dataset(); }
+  /// Of the images in a batch: [h, w, c].
+  Shape image_shape() const { return maker_.image_shape(); }
   const LoaderOptions& options() const { return options_; }
   /// The number of batches in an epoch.
   std::int64_t batches() const { return plan_.batches(); }

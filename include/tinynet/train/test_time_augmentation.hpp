@@ -159,7 +159,7 @@ Predictions predict_all_views(Model& model, const data::Loader<T>& loader,
 template <class Model, Scalar T>
 Predictions predict(Model& model, const data::Loader<T>& loader,
                     const TestTimeAugmentation& options) {
-  const auto image = loader.dataset().image_shape();
+  const auto image = loader.image_shape();
   detail::require_views(options, image[0], image[1]);
   if (options.share == 1) return detail::predict_all_views(model, loader, options);
   auto all = predict(model, loader);
