@@ -225,9 +225,10 @@ Resumed resume(const Program& program, train::Checkpoint& checkpoint, bool sched
   if (!program.resumes()) return {};
   remove_unfinished_files(program.out);
   auto at = checkpoint.load(program.checkpoint());
-  if (at.epochs + (at.batches > 0 ? 1 : 0) > program.epochs) {
+  const auto begun = at.epochs + (at.batches > 0 ? 1 : 0);
+  if (begun > program.epochs) {
     throw StateError(Message("--epochs", "the run is further than that")
-                         .fact("expected", {at.epochs + (at.batches > 0 ? 1 : 0), " or more"})
+                         .fact("expected", {begun, " or more"})
                          .fact("came", program.epochs)
                          .fact("file", program.checkpoint()));
   }
