@@ -103,7 +103,7 @@ int main(int argc, char** argv) {
            {"clip", "largest norm of all gradients, 0: any; the original has 1", &t.clip},
            {"ema", "decay of the average of the weights, 0: none", &t.ema, {}, 0, 0.99999},
            {"cutout", "side of an erased square, pixels, 0: none", &t.cutout, {}, 0, 32},
-           {"patience", "with --select validation: epochs without improvement, 0: all epochs",
+           {"patience", "epochs without improvement on held-out images, 0: all epochs",
             &t.patience},
            {"flip", "mirror half of the images, the other half in the next epoch", &t.flip},
            {"crop", "move images by up to four pixels, the border reflected", &t.crop},

@@ -15,7 +15,7 @@ struct FashionMnist {
   bool muon = false;
 
   std::vector<Option> options() {
-    return {{"lr", "peak learning rate; seair_* have their own", &lr},
+    return {{"lr", "peak learning rate; seair_* and Muon have their own", &lr},
             {"schedule",
              "a rise and a fall, or a tenth after 2/5 and 4/5 of the steps; not with --muon, nor "
              "of seair_*",

@@ -59,7 +59,7 @@ struct ImageSize {
 /// What happens to samples on their way into a batch.
 struct BatchOptions {
   Transform augment = {};  // none: images as they are
-  /// Of the images, which are resized when they are augmented; none: their own.
+  /// Of the images, which are resized after augmentation; none: their own.
   std::optional<ImageSize> size = {};
   Mix mix = {};                  // of the images of a batch, after that; none: not mixed
   Normalization normalize = {};  // none: bytes scaled to [0, 1]

@@ -24,7 +24,7 @@ struct LoaderOptions {
   bool shuffle = true;     // a new order each epoch
   bool drop_last = false;  // leaves out a last batch that is not full
   Transform augment = {};  // none: images as they are
-  /// Of the images in a batch, which are resized when they are augmented: small ones make the first epochs of
+  /// Of the images in a batch, which are resized after augmentation: small ones make the first epochs of
   /// a training cheap. None: their own.
   std::optional<ImageSize> size = {};
   Mix mix = {};                  // of the images of a batch (data/mix.hpp); none: not mixed
