@@ -15,7 +15,8 @@ namespace tinynet::inline TINYNET_ABI {
 /// longer with 6144.
 inline constexpr std::int64_t prefetch_distance = 2560;
 
-enum class Access { read, write };
+/// `write_later` fetches to L2: in L1 the lines would wait in the way of what is read meanwhile.
+enum class Access { read, write, write_later };
 template <class T>
 inline constexpr Access access_to = std::is_const_v<T> ? Access::read : Access::write;
 
@@ -24,7 +25,9 @@ template <Access access = Access::read>
 [[gnu::always_inline]] inline void prefetch(const void* from, std::int64_t bytes) {
   const auto* at = static_cast<const std::byte*>(from);
   for (std::int64_t i = 0; i < bytes; i += 64) {
-    __builtin_prefetch(at + i, access == Access::write ? 1 : 0);
+    if constexpr (access == Access::read) __builtin_prefetch(at + i);
+    else if constexpr (access == Access::write) __builtin_prefetch(at + i, 1);
+    else __builtin_prefetch(at + i, 0, 2);
   }
 }
 /// What comes behind them: from `prefetch_distance` on, or from their end.

@@ -36,6 +36,15 @@ ResidentMemory resident_memory() {
   return memory;
 }
 
+/// Begins a new `resident_memory().peak` at what is resident now, where the system can (Linux).
+template <class = void>
+void reset_resident_peak() {
+  if (std::FILE* refs = std::fopen("/proc/self/clear_refs", "w")) {
+    std::fputs("5", refs);
+    std::fclose(refs);
+  }
+}
+
 /// A few lines for people: what tensors, scratch memory and packed weights use, what lies ready to
 /// be used again, the high-water mark since the start or `reset_memory_peak`, what the system gave,
 /// and what the process has of the machine. Megabytes are 10^6 bytes.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <bit>
+
 #include <tinynet/core/cpu.hpp>
 #include <tinynet/kernels/conv2d/pixels.hpp>
 
@@ -90,10 +92,15 @@ class Tiles {
     const bool wide = out.mask >> 16;
     const auto sum = wide ? sum_tiles<2, 2> : sum_tiles<2, 1>;
     const auto sum_last = wide ? sum_tiles<1, 2> : sum_tiles<1, 1>;
+    constexpr std::int64_t bytes = 32 * sizeof(bfloat16);
+    const auto channels = std::popcount(out.mask);
+    auto* ahead = out.ahead;
     for (; pixels > 0; pixels -= 32, out.to += 32 * out.step, x += 32 * row_) {
-      constexpr std::int64_t bytes = 32 * sizeof(bfloat16);
       if (out.reads_ahead) prefetch_ahead(x, row_ * bytes);
-      if (out.writes_ahead) prefetch_ahead<Access::write>(out.to, out.step * bytes);
+      if (ahead) {
+        prefetch<Access::write_later>(ahead, channels * bytes);
+        ahead += 32 * channels;
+      }
       (pixels > 16 ? sum : sum_last)(sums_[0], x, weights, row_, depth_);
       finish();
       waiting_ = std::min<std::int64_t>(pixels, 32);

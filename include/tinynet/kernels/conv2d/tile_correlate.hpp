@@ -152,30 +152,38 @@ struct CorrelateLanes {
   void sum_row(const Destination& to, const bfloat16* tiles, const bfloat16* weights,
                Slice<const tiles::Step> reads, std::int64_t block, std::int64_t row) const {
     alignas(64) float sums[quad * quad_sums];
-    LaneOutput outputs[Lanes::most];
-    find_outputs(outputs, to, lanes, block);
+    LaneOutput of_lanes[Lanes::most];
+    find_outputs(of_lanes, to, lanes, block);
     for (std::int64_t i = 0; i < pieces(lanes.cols.outputs, quad); ++i) {
+      const QuadOutputs outputs{of_lanes, lanes.in_block(block), row, i * quad,
+                               std::min(quad, lanes.cols.outputs - i * quad)};
       if (tile_unit == tiles::TileUnit::amx) {
-        sum_slabs(sums, pieces(to.count, tiles::tile_rows), tiles, weights, reads, i);
+        sum_slabs(sums, to, outputs, tiles, weights, reads, i);
       } else {
         sum_outputs(sums, to.count, lanes.in_block(block), tiles, weights, reads, i);
       }
-      to.write(to, sums, outputs, lanes.in_block(block), row, i * quad,
-               std::min(quad, lanes.cols.outputs - i * quad));
+      to.write(to, sums, outputs);
     }
   }
 
   /// The sums of a quad, for 16 output channels after the other. Where the inputs outgrow L1 (48 KB)
   /// they are taken by slabs of 24 KB that stay there from the first 16 channels to the last: 4.3 ms
   /// instead of 5.0 for 128 -> 128 at 14.
-  void sum_slabs(float* sums, std::int64_t channel_tiles, const bfloat16* tiles,
-                 const bfloat16* weights, Slice<const tiles::Step> reads, std::int64_t i) const {
+  /// Memory is asked for outputs meanwhile: 0.94 to 0.99 of the time.
+  void sum_slabs(float* sums, const Destination& to, const QuadOutputs& outputs,
+                 const bfloat16* tiles, const bfloat16* weights, Slice<const tiles::Step> reads,
+                 std::int64_t i) const {
+    const auto channel_tiles = pieces(to.count, tiles::tile_rows);
+    const auto share = pieces(outputs.count, channel_tiles);
+    Range asked;
     constexpr std::int64_t tiles_of_l1 = 40, tiles_of_slab = 24;
     const auto chunks = c.chunks(),
                slab = std::max<std::int64_t>(tiles_of_slab / (quads.inputs * in.pieces), 1);
     QuadStrides strides{cut.pixel, lanes.g.kw * tiles::tile_elements, chunks, in.pieces};
     const auto sum = [&](Slice<const tiles::Step> rows, std::int64_t chunk, bool accumulate) {
       for (std::int64_t tile = 0; tile < channel_tiles; ++tile) {
+        asked = {asked.end, std::min(asked.end + share, outputs.count)};
+        ask_for_outputs(to, outputs, asked);
         sum_quad(sums + tile * tiles::tile_rows, tiles + chunk * in.pieces * tiles::tile_elements,
                  weights + tile * packed_tile + chunk * in.pieces * strides.taps, rows, quads.of(i),
                  quads.meetings.data(), strides, accumulate);
@@ -252,6 +260,7 @@ void correlate(T* out, Store store, const Source& in, const bfloat16* packed,
                tiles::TileUnit unit) {
   Destination to{.data = reinterpret_cast<std::byte*>(out),
                  .store = store,
+                 .element = sizeof(T),
                  .write = write_quad<T>,
                  .bias = fusion.bias.data(),
                  .center = fusion.moments.center.data()};
