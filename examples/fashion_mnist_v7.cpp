@@ -6,8 +6,10 @@
 //      build/release/examples/fashion_mnist_v7 --network v6 --epochs 25 --batch-size 128 --cut-mix
 //      build/release/examples/fashion_mnist_v7 --network seair_medium --batch-size 500 --precision bfloat16 --tta
 //      build/release/examples/fashion_mnist_v7 --network v5 --test runs/fashion_mnist_v7/v5
+#include <algorithm>
 #include <filesystem>
 
+#include "ensemble.hpp"
 #include "seair.hpp"
 #include "testing.hpp"
 
@@ -86,7 +88,10 @@ int train_members(const Program& program, const examples::FashionMnist& options,
       tta = tinynet::train::evaluate(of_views.predictions());
       std::printf("with test-time augmentation %s\n", to_string(*tta).c_str());
     }
-    examples::write_ensemble(program.out, parts, ensemble.predictions(), tta);
+    examples::write_ensemble(program, {.members = parts,
+                                       .test = ensemble.predictions(),
+                                       .tta = tta,
+                                       .test_set = options.recipe(program).test_set});
   }
   compare_with_neighbours(program.out);
   return 0;
@@ -101,8 +106,12 @@ int main(int argc, char** argv) {
                  "what is trained",
                  &network,
                  {"v5", "v6", "v7", "seair_small", "seair_medium", "seair_large"}});
-  own.push_back(
-      {"ensemble", "networks of successive seeds, tested together", &members, {}, 1, 100});
+  own.push_back({.name = "ensemble",
+                 .help = "networks of successive seeds, tested together",
+                 .value = &members,
+                 .least = 1,
+                 .most = 100,
+                 .setting = false});  // members are trained as they would be alone
   own.push_back({.name = "test",
                  .help = "a run's folder: test its model (with its --limit-train), train nothing",
                  .value = &tested,
@@ -120,6 +129,15 @@ int main(int argc, char** argv) {
   if (!tested.empty()) program.writes_nothing();
   if (!tested.empty() && members > 1) {
     std::fprintf(stderr, "--test looks at one network: leave --ensemble out\n");
+    return 1;
+  }
+  auto seeds = program.seeds;
+  std::sort(seeds.begin(), seeds.end());
+  for (std::size_t i = 1; i < seeds.size(); ++i) {
+    if (seeds[i] - seeds[i - 1] >= static_cast<std::uint64_t>(members)) continue;
+    std::fprintf(stderr,
+                 "--seeds: ensembles of %lld must lie as far apart, or they share networks\n",
+                 static_cast<long long>(members));
     return 1;
   }
   return examples::run(program, [&]<class T>(const Program& one) {

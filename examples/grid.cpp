@@ -18,8 +18,12 @@ namespace tinynet::examples {
 
 nlohmann::ordered_json read_json(const std::string& file) {
   if (!io::exists(file)) return {};
-  const auto bytes = io::read_file(file);
-  return nlohmann::ordered_json::parse(bytes.begin(), bytes.end(), nullptr, false);
+  try {
+    const auto bytes = io::read_file(file);
+    return nlohmann::ordered_json::parse(bytes.begin(), bytes.end());
+  } catch (const std::exception&) {
+    return {};
+  }
 }
 
 namespace {
@@ -27,15 +31,26 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+// What stands at a key; 0 or nothing where there is none, or, in a file of somebody else's, other things.
+double number_at(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_number() ? found->get<double>() : 0;
+}
+std::string text_at(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_string() ? found->get<std::string>() : "";
+}
+Json part_at(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() ? *found : Json();
+}
+
 struct Finished {
   std::string name;  // of the folder, seen from the table's
   Json result;
   std::string compared;
 
-  double number(const char* key) const {
-    const auto found = result.find(key);
-    return found != result.end() && found->is_number() ? found->get<double>() : 0;
-  }
+  double number(const char* key) const { return number_at(result, key); }
 };
 
 bool is_result(const Json& json) { return json.is_object() && json.contains("test_accuracy"); }
@@ -52,7 +67,7 @@ std::vector<Finished> finished(const std::string& folder, const std::vector<Grid
     const auto several = read_json(io::join(row.folder, "summary.json"));
     for (const auto& [run, result] : several.items()) {
       if (!is_result(result)) continue;
-      all.push_back({name + "/" + run, result, result.value("compared_with", "")});
+      all.push_back({name + "/" + run, result, text_at(result, "compared_with")});
     }
   }
   return all;
@@ -84,9 +99,9 @@ std::string seed_means(const std::vector<Finished>& runs) {
     const auto name = without_seed(run.name);
     if (name.empty()) continue;
     groups[name].push_back(100 * run.number("test_accuracy"));
-    for (const auto& goal : run.result.value("goals", Json::array())) {
-      if (goal.value("what", "").starts_with("test accuracy"))
-        goals[name] = 100 * goal.value("goal", 0.0);
+    for (const auto& goal : part_at(run.result, "goals")) {
+      if (text_at(goal, "what").starts_with("test accuracy"))
+        goals[name] = 100 * number_at(goal, "goal");
     }
   }
   std::string text;
@@ -112,16 +127,16 @@ void print(const std::vector<Finished>& runs) {
                       "worst class", "epochs", "s/epoch", "ms p50", "p95", "batch"});
   for (const auto& run : runs) {
     const double epochs = run.number("epochs");
-    const auto worst = run.result.value("worst_class", Json::object());
-    const auto latency = run.result.value("latency_ms", Json::object());
+    const auto worst = part_at(run.result, "worst_class");
+    const auto latency = part_at(run.result, "latency_ms");
     table.row({run.name, number(run.number("parameters")), percent(run.number("train_accuracy")),
                percent(run.number("test_accuracy")),
                percent(run.number("test_accuracy_low")) + " to " +
                    percent(run.number("test_accuracy_high")),
                run.compared, number(run.number("test_loss"), 4),
-               worst.value("name", "") + " " + number(100 * worst.value("accuracy", 0.0), 2),
+               text_at(worst, "name") + " " + number(100 * number_at(worst, "accuracy"), 2),
                number(epochs), number(run.number("train_seconds") / std::max(epochs, 1.0), 1),
-               number(latency.value("p50", 0.0), 2), number(latency.value("p95", 0.0), 2),
+               number(number_at(latency, "p50"), 2), number(number_at(latency, "p95"), 2),
                number(run.number("batch_size"))});
   }
   std::printf("%s%s", table.string().c_str(), seed_means(runs).c_str());
@@ -194,33 +209,6 @@ void summarize(const std::string& folder, const std::vector<GridRow>& rows) {
   const auto file = io::join(folder, "summary.json");
   write_text(file, summary.dump(2) + "\n");
   std::printf("summary: %s\n", file.c_str());
-}
-
-void write_ensemble(const std::string& folder, const std::vector<Part>& members,
-                    const train::Predictions& predictions,
-                    const std::optional<train::Evaluation>& tta) {
-  std::vector<GridRow> rows;
-  for (const auto& member : members) rows.push_back({member.program.out});
-  const auto runs = finished(folder, rows);
-  auto result = runs.at(0).result;
-  result["ensemble"] = runs.size();
-  result.update(test_scores(predictions));
-  for (const char* of_one :
-       {"test_accuracy_tta", "test_accuracy_tta_low", "test_accuracy_tta_high", "train_accuracy",
-        "train_accuracy_low", "train_accuracy_high", "worst_class", "class_accuracy",
-        "class_accuracy_interval", "images_per_second", "latency_ms", "goals"}) {
-    result.erase(of_one);
-  }
-  if (tta) result.update(tta_scores(*tta));
-  double seconds = 0;
-  for (const auto& run : runs) seconds += run.number("train_seconds");
-  result["train_seconds"] = seconds;
-  for (const char* sum : {"parameters", "parameter_bytes", "macs"}) {
-    std::int64_t total = 0;
-    for (const auto& run : runs) total += std::llround(run.number(sum));
-    result[sum] = total;
-  }
-  write_text(io::join(folder, "result.json"), result.dump(2) + "\n");
 }
 
 std::vector<GridRow> runs_in(const std::string& folder) {

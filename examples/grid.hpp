@@ -41,12 +41,6 @@ struct Part {
 int train_parts(const std::string& folder, const std::vector<Part>& parts,
                 const Function<int(const Program&, std::size_t)>& train);
 
-/// Writes the result.json of networks that are tested together: the first one's, with the accuracy of
-/// `predictions`, that with test-time augmentation where there is one, and what all of them take.
-void write_ensemble(const std::string& folder, const std::vector<Part>& members,
-                    const train::Predictions& predictions,
-                    const std::optional<train::Evaluation>& tta = {});
-
 /// Calls `train` for each pair of --batch-sizes and --seeds as a part, once where both are absent. Turns
 /// errors into a message and exit status 1.
 int run_parts(const Program& program, const Function<int(const Program&)>& train);

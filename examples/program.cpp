@@ -227,6 +227,12 @@ void prepare_output(const std::string& folder) {
   std::remove(probe.c_str());
 }
 
+void begin_memory_peaks() {
+  trim_memory();
+  reset_memory_peak();
+  reset_resident_peak();
+}
+
 std::unique_ptr<train::StepObserver> make_profile(const Program& program) {
   train::ProfileOptions options{.enabled = program.profile};
   if (program.profile) {
@@ -234,12 +240,7 @@ std::unique_ptr<train::StepObserver> make_profile(const Program& program) {
     options.peaks = {.float_operations = peaks.float_operations,
                      .half_operations = peaks.half_operations(),
                      .bytes = peaks.copy_bytes};
-    trim_memory();  // of what was copied, hundreds of megabytes: they are not the run's
-    reset_memory_peak();
-    if (auto* refs = std::fopen("/proc/self/clear_refs", "w")) {  // Linux: nor the process's peak
-      std::fputs("5", refs);
-      std::fclose(refs);
-    }
+    begin_memory_peaks();  // what was copied, hundreds of megabytes, is not the run's
   }
   return std::make_unique<train::Profile>(options);
 }

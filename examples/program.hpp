@@ -86,6 +86,9 @@ struct Program {
 /// training end in a file that cannot be written.
 void prepare_output(const std::string& folder);
 
+/// Gives back what earlier runs of this process used, and begins the peaks of memory anew.
+void begin_memory_peaks();
+
 /// The watch over the steps of a run, a train::Profile, with floors by the peaks of this machine, which
 /// it measures first: a second. Does nothing without --profile.
 std::unique_ptr<train::StepObserver> make_profile(const Program& program);

@@ -5,18 +5,18 @@
 
 namespace tinynet::examples {
 
+report::Fact tta_fact(const train::Evaluation& tta) {
+  return {"with test-time augmentation", report::percent(tta.accuracy, 2),
+          "the same images from several views; 95 % interval " + report::percent(tta.low, 2) +
+              " to " + report::percent(tta.high, 2)};
+}
+
 void write_report(const Program& program, const ModelFacts& model, const Outcome& outcome) {
   const auto all = totals(outcome.history);
   const auto milliseconds = [](double value) { return report::fixed(value, 2) + " ms"; };
   report::Run run{.title = program.name, .subtitle = program.claim};
   run.warnings = outcome.warnings;
-  if (outcome.tta) {
-    run.headline.push_back({"with test-time augmentation",
-                            report::percent(outcome.tta->accuracy, 2),
-                            "the same images from several views; 95 % interval " +
-                                report::percent(outcome.tta->low, 2) + " to " +
-                                report::percent(outcome.tta->high, 2)});
-  }
+  if (outcome.tta) run.headline.push_back(tta_fact(*outcome.tta));
   run.headline.push_back(
       {"training time", train::Progress::duration(all.seconds),
        report::grouped(std::llround(all.images_per_second())) + " images a second"});

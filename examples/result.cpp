@@ -86,11 +86,6 @@ std::vector<Goal> goals(const ModelFacts& model, const Outcome& outcome) {
 
 void write_result(const Program& program, const ModelFacts& model, const Outcome& outcome) {
   const auto all = totals(outcome.history);
-  const train::ConfusionMatrix confusion(outcome.test);
-  const auto worst = confusion.worst_class();
-  const auto name_of = [&](std::int32_t label) {
-    return model.test_set.classes().at(static_cast<std::size_t>(label));
-  };
   nlohmann::ordered_json result = {
       {"command", program.command},
       {"git_revision", git_revision},
@@ -107,12 +102,8 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
       {"selection", train::to_string(outcome.selection)},
   };
   result.update(test_scores(outcome.test));
+  result.update(class_scores(outcome.test, model.test_set.classes()));
   result.update({
-      {"worst_class",
-       {{"name", name_of(worst.label)},
-        {"accuracy", worst.accuracy()},
-        {"low", worst.low},
-        {"high", worst.high}}},
       {"train_accuracy", model.clean.accuracy},
       {"train_accuracy_low", model.clean.low},
       {"train_accuracy_high", model.clean.high},
@@ -122,11 +113,6 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
       {"peak_memory_bytes", memory_statistics().peak_bytes_in_use},
       {"peak_resident_bytes", resident_memory().peak},
   });
-  for (const auto& one : confusion.by_class()) {
-    if (one.total == 0) continue;
-    result["class_accuracy"][name_of(one.label)] = one.accuracy();
-    result["class_accuracy_interval"][name_of(one.label)] = {one.low, one.high};
-  }
   if (outcome.tta) result.update(tta_scores(*outcome.tta));
   for (const auto& goal : goals(model, outcome)) {
     result["goals"].push_back(

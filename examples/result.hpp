@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include <tinynet/report/run.hpp>
+
 #include "grid.hpp"
 
 /// The files that a training run leaves in its --out folder.
@@ -121,6 +123,9 @@ void write_result(const Program& program, const ModelFacts& model, const Outcome
 
 /// Writes report.html, the page to look at first.
 void write_report(const Program& program, const ModelFacts& model, const Outcome& outcome);
+
+/// The tile of the accuracy with test-time augmentation in a report.
+report::Fact tta_fact(const train::Evaluation& tta);
 
 /// Writes both, model.safetensors and history.csv, and says where the report is.
 void write_results(const Program& program, const nn::Members& model, ModelFacts facts,

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include <nlohmann/json.hpp>
 
 #include <tinynet/tinynet.hpp>
@@ -19,14 +22,35 @@ inline nlohmann::ordered_json test_scores(const train::Predictions& predictions)
           {"calibration_error", train::calibration_error(predictions)}};
 }
 
-/// The same with test-time augmentation.
+/// And of each class, by its name.
+inline nlohmann::ordered_json class_scores(const train::Predictions& predictions,
+                                           const std::vector<std::string>& names) {
+  const train::ConfusionMatrix confusion(predictions);
+  const auto name_of = [&](std::int32_t label) {
+    return names.at(static_cast<std::size_t>(label));
+  };
+  const auto worst = confusion.worst_class();
+  nlohmann::ordered_json scores{{"worst_class",
+                                 {{"name", name_of(worst.label)},
+                                  {"accuracy", worst.accuracy()},
+                                  {"low", worst.low},
+                                  {"high", worst.high}}}};
+  for (const auto& one : confusion.by_class()) {
+    if (one.total == 0) continue;
+    scores["class_accuracy"][name_of(one.label)] = one.accuracy();
+    scores["class_accuracy_interval"][name_of(one.label)] = {one.low, one.high};
+  }
+  return scores;
+}
+
+/// The same as a whole with test-time augmentation.
 inline nlohmann::ordered_json tta_scores(const train::Evaluation& tta) {
   return {{"test_accuracy_tta", tta.accuracy},
           {"test_accuracy_tta_low", tta.low},
           {"test_accuracy_tta_high", tta.high}};
 }
 
-/// What a run wrote; null where there is no such file. One of another program may have its name.
+/// What a run wrote; null where there is no such file, or none to read. One of another program may have its name.
 nlohmann::ordered_json read_json(const std::string& file);
 
 }  // namespace tinynet::examples

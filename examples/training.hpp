@@ -26,7 +26,7 @@ struct Recipe {
   std::function<optim::Schedule(std::int64_t)> schedule = {};
   double clip_norm = 0;  // of all gradients together
   double ema_decay = 0;
-  std::int64_t patience = 0;  // epochs without improvement after which training ends
+  std::int64_t patience = 0;  // epochs of full size without improvement after which training ends
   std::optional<train::TestTimeAugmentation> tta = {};
   std::optional<Goals> goals = {};
 };
@@ -52,7 +52,13 @@ Latency served_latency(const Model& trained, const Shape& image) {
 template <Scalar T, class Model>
 Trained train_and_test(const Program& program, Model& model,
                        optim::Optimizer<param_t<T>>& optimizer, const Recipe& recipe) {
-  reset_memory_peak();  // those of other runs of this process are not this one's
+  if (recipe.small_epochs >= program.epochs) {
+    throw StateError(Message("--small-epochs", "the last epoch must see images of full size")
+                         .fact("expected", {"0 to ", program.epochs - 1})
+                         .fact("came", recipe.small_epochs)
+                         .hint("give --epochs more, or leave it out"));
+  }
+  begin_memory_peaks();  // those of other runs of this process are not this one's
   auto selection = train::selection_of(program.select);
   if (recipe.patience > 0 && selection == train::Selection::last) {
     selection = train::Selection::validation;  // what else would show an improvement
@@ -108,8 +114,8 @@ Trained train_and_test(const Program& program, Model& model,
     const auto first_batch = std::exchange(at.batches, 0);
     progress.begin(epoch, first_batch);
     profile->restart();
-    const auto& images = epoch < recipe.small_epochs ? small_batches : batches;
-    for (const auto& batch : images.epoch(epoch, first_batch)) {
+    const bool small = epoch < recipe.small_epochs;
+    for (const auto& batch : (small ? small_batches : batches).epoch(epoch, first_batch)) {
       profile->lap("load");
       const auto step = optimizer.steps();
       const auto step_key = key.fold(static_cast<std::uint64_t>(step));
@@ -148,10 +154,12 @@ Trained train_and_test(const Program& program, Model& model,
         averaged.emplace(*ema, model);
       }
       result.validation = train::evaluate(model, judges);
-      stop |= best->update(result.validation->accuracy, model);
-      if (best->improved()) {
-        plain = raw, replacing = result.validation;
-        nn::save(model, program.file("model.safetensors"));
+      if (!small) {  // what small images taught is no measure of what others will
+        stop |= best->update(result.validation->accuracy, model);
+        if (best->improved()) {
+          plain = raw, replacing = result.validation;
+          nn::save(model, program.file("model.safetensors"));
+        }
       }
     }
     std::vector<train::Metric> seen{{"loss", result.loss}, {"acc", result.accuracy}};

@@ -40,13 +40,14 @@ once() {
   done
   printf '%s %s: ok\n' "$program" "$*"
 }
-# A folder of somebody else's beside those of the runs.
+# Folders of somebody else's beside those of the runs.
 mkdir "$work/other" && echo '[]' > "$work/other/result.json" && echo '{"total": 5}' > "$work/other/summary.json"
+mkdir "$work/alike" && echo '{"test_accuracy": "?", "worst_class": 3, "goals": [1]}' > "$work/alike/result.json"
+mkdir -p "$work/folder/result.json" "$work/cut" && echo '{"test_accur' > "$work/cut/result.json"
 once quickstart quickstart
 once v5 fashion_mnist_v7 --network v5 --ema 0.9 --tta --cut-mix --rand-augment --clip 1 --preview
 head -c 4 "$work/v5/preview.png" | grep -q PNG || fail "no picture of the augmented images"
 once muon fashion_mnist_v7 --network v5 --muon
-once small fashion_mnist_budget --network resnet12 --precision bfloat16 --muon --small-epochs 1 --cut-mix
 once seair fashion_mnist_v7 --network seair_small --precision bfloat16
 once budget fashion_mnist_budget --network toy --precision bfloat16 --select validation
 once compact fashion_mnist_budget --network seair_compact --precision bfloat16
@@ -60,6 +61,8 @@ once growing fashion_mnist_growing_batch train --n 3 --k 7
   > "$work/log" 2>&1 || { cat "$work/log"; fail "an ensemble ended with an error"; }
 grep -q 'ensemble of 3: ' "$work/log" || { cat "$work/log"; fail "no line of the ensemble"; }
 grep -q '"ensemble": 3' "$work/three/result.json" || fail "the ensemble left no result"
+grep -q '"worst_class"' "$work/three/result.json" || fail "no worst class of the ensemble"
+grep -q 'mean of the members' "$work/three/report.html" || fail "the ensemble left no report"
 [ "$(grep -c '"worst_class"' "$work/three/summary.json")" = 3 ] || fail "the members left no summary"
 "$programs/fashion_mnist_growing_batch" train --grid --data "$work/data" --out "$work/seven" --limit-train 10 \
   > "$work/log" 2>&1 || { cat "$work/log"; fail "the seven runs ended with an error"; }
@@ -161,6 +164,12 @@ grep -q -- '--epochs\] the run is further' "$work/log" || { cat "$work/log"; fai
 "$programs/fashion_mnist_v7" --data "$work/data" --out "$work/fixed" --network v5 --small-epochs 1 \
   > "$work/log" 2>&1 && fail "small images for a network that takes none"
 grep -q 'takes images of 28 x 28' "$work/log" || { cat "$work/log"; fail "no word of the size"; }
+"$programs/fashion_mnist_budget" --data "$work/data" --out "$work/fixed" --network resnet12 --small-epochs 2 \
+  --epochs 2 > "$work/log" 2>&1 && fail "no epoch of full size"
+grep -q 'last epoch must see images of full size' "$work/log" || { cat "$work/log"; fail "no word of small epochs"; }
+"$programs/fashion_mnist_v7" --data "$work/data" --out "$work/shared" --network v5 --ensemble 2 --seeds 7,6 \
+  > "$work/log" 2>&1 && fail "two ensembles with one network in both"
+grep -q 'share networks' "$work/log" || { cat "$work/log"; fail "no word of shared networks"; }
 
 "$programs/fashion_mnist_v7" --data "$work/data" --network v5 --epochs 1 --test "" > "$work/log" 2>&1 &&
   fail "an empty --test trained"
