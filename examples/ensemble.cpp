@@ -18,7 +18,7 @@ using Json = nlohmann::ordered_json;
 
 double sum(const std::vector<Json>& members, const char* key) {
   double total = 0;
-  for (const auto& member : members) total += member.at(key).get<double>();
+  for (const auto& member : members) total += number_at(member, key);
   return total;
 }
 
@@ -33,6 +33,7 @@ Json result_of(const Program& program, const EnsembleOutcome& ensemble,
     result.erase(of_one);
   }
   result["command"] = program.command;
+  result["git_revision"] = git_revision;
   result["ensemble"] = members.size();
   result.update(test_scores(ensemble.test));
   result.update(class_scores(ensemble.test, ensemble.test_set.classes()));
@@ -54,7 +55,7 @@ report::Run report_of(const Program& program, const EnsembleOutcome& ensemble,
   run.headline = {{"mean of the members", report::percent(accuracy, 2), "each tested alone"}};
   if (ensemble.tta) run.headline.push_back(tta_fact(*ensemble.tta));
   run.headline.push_back({"training time",
-                          train::Progress::duration(result.at("train_seconds").get<double>()),
+                          train::Progress::duration(number_at(result, "train_seconds")),
                           "of all together"});
   run.headline.push_back({"parameters",
                           report::grouped(result.at("parameters").get<std::int64_t>()),
@@ -64,9 +65,11 @@ report::Run report_of(const Program& program, const EnsembleOutcome& ensemble,
                {"data set", ensemble.test_set.name()}};
   for (std::size_t i = 0; i < members.size(); ++i) {
     run.facts.push_back({ensemble.members[i].program.out,
-                         report::percent(members[i].at("test_accuracy").get<double>(), 2),
+                         report::percent(number_at(members[i], "test_accuracy"), 2),
                          "its own report.html lies there"});
   }
+  const auto selected = train::selection_note(train::selection_of(program.select));
+  if (!selected.empty()) run.warnings.push_back(selected);
   run.test = ensemble.test;
   run.test_set = ensemble.test_set;
   return run;

@@ -36,14 +36,15 @@ struct FashionMnist {
              "erasing; seair_* always do",
              &muon},
             {"small-epochs",
-             "the first epochs, which see smaller images; not of cnns and seair_*",
+             "the first epochs, fewer than --epochs, which see smaller images and are never "
+             "selected; not of cnns and seair_*",
              &small_epochs,
              {},
              0},
             {"small-size", "their height and width, pixels", &small_size, {}, 9, 28},
             {"patience",
-             "epochs without improvement after which training ends, by held-out images unless "
-             "--select says test; 0: all epochs",
+             "epochs of full size without improvement after which training ends, by held-out "
+             "images unless --select says test; 0: all epochs",
              &patience},
             {.name = "tta",
              .help = "test with six views of each image too",

@@ -107,7 +107,9 @@ int main(int argc, char** argv) {
                  &network,
                  {"v5", "v6", "v7", "seair_small", "seair_medium", "seair_large"}});
   own.push_back({.name = "ensemble",
-                 .help = "networks of successive seeds, tested together",
+                 .help =
+                     "networks of successive seeds, tested together; --resume takes those that are "
+                     "trained, in --out/seed-N",
                  .value = &members,
                  .least = 1,
                  .most = 100,

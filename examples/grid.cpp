@@ -26,16 +26,17 @@ nlohmann::ordered_json read_json(const std::string& file) {
   }
 }
 
+double number_at(const nlohmann::ordered_json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_number() ? found->get<double>() : 0;
+}
+
 namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// What stands at a key; 0 or nothing where there is none, or, in a file of somebody else's, other things.
-double number_at(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  return found != json.end() && found->is_number() ? found->get<double>() : 0;
-}
+// What stands at a key; nothing where there is none, or, in a file of somebody else's, other things.
 std::string text_at(const Json& json, const char* key) {
   const auto found = json.find(key);
   return found != json.end() && found->is_string() ? found->get<std::string>() : "";
@@ -53,7 +54,10 @@ struct Finished {
   double number(const char* key) const { return number_at(result, key); }
 };
 
-bool is_result(const Json& json) { return json.is_object() && json.contains("test_accuracy"); }
+bool is_result(const Json& json) {
+  const auto found = json.find("test_accuracy");
+  return found != json.end() && found->is_number();
+}
 
 /// A folder without a result of its own may have those of several runs.
 std::vector<Finished> finished(const std::string& folder, const std::vector<GridRow>& rows) {
@@ -157,7 +161,8 @@ int train_parts(const std::string& folder, const std::vector<Part>& parts,
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const auto& one = parts[i].program;
     if (!one.out.empty()) prepare_output(one.out);
-    std::printf("%s\n", one.out.c_str());
+    const bool anew = one.resume && !one.resumes();
+    std::printf("%s%s\n", one.out.c_str(), anew ? ": has no checkpoint, begins" : "");
     if (const int status = train(one, i); status != 0) return status;
     rows.push_back({one.out, parts[i].compared});
   }

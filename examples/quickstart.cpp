@@ -30,7 +30,7 @@ std::pair<Images, Images> images(const Program& program) {
 
 template <Scalar T>
 int quickstart(const Program& program) {
-  reset_memory_peak();  // of this run alone, where there are several
+  examples::begin_memory_peaks();  // of this run alone, where there are several
   const auto [training, testing] = images(program);
   const data::Loader<T> batches(training.set, training.loading);
   const data::Loader<T> tests(testing.set, testing.loading);

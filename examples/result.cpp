@@ -242,12 +242,11 @@ void save_checkpoint(const Program& program, const train::Checkpoint& checkpoint
 bool keeps_results(const Program& program, const Outcome& outcome) {
   if (outcome.trained || !io::exists(program.file("report.html"))) return false;
   auto old = read_json(program.file("result.json"));
-  if (!old.is_object() || old.value("epochs", std::size_t{}) != outcome.history.size())
-    return false;
+  const auto epochs = static_cast<double>(outcome.history.size());
+  if (!old.is_object() || number_at(old, "epochs") != epochs) return false;
   // Seconds tell trainings apart; a checkpoint has them to the millisecond an epoch.
-  const auto rounding = 1e-3 * static_cast<double>(outcome.history.size());
-  if (std::abs(old.value("train_seconds", 0.0) - totals(outcome.history).seconds) > rounding)
-    return false;
+  const auto seconds = number_at(old, "train_seconds");
+  if (std::abs(seconds - totals(outcome.history).seconds) > 1e-3 * epochs) return false;
   if (outcome.tta) {  // asked for afterwards
     old.update(tta_scores(*outcome.tta));
     write_text(program.file("result.json"), old.dump(2) + "\n");

@@ -53,4 +53,7 @@ inline nlohmann::ordered_json tta_scores(const train::Evaluation& tta) {
 /// What a run wrote; null where there is no such file, or none to read. One of another program may have its name.
 nlohmann::ordered_json read_json(const std::string& file);
 
+/// The number at a key; 0 where there is none.
+double number_at(const nlohmann::ordered_json& json, const char* key);
+
 }  // namespace tinynet::examples

@@ -42,7 +42,10 @@ once() {
 }
 # Folders of somebody else's beside those of the runs.
 mkdir "$work/other" && echo '[]' > "$work/other/result.json" && echo '{"total": 5}' > "$work/other/summary.json"
-mkdir "$work/alike" && echo '{"test_accuracy": "?", "worst_class": 3, "goals": [1]}' > "$work/alike/result.json"
+mkdir "$work/alike-seed-1" "$work/words"
+echo '{"test_accuracy": 0.5, "worst_class": 3, "latency_ms": [], "goals": [1]}' > "$work/alike-seed-1/result.json"
+echo '{"test_accuracy": "?"}' > "$work/words/result.json"
+echo '{"x": {"test_accuracy": 1, "compared_with": 2}}' > "$work/words/summary.json"
 mkdir -p "$work/folder/result.json" "$work/cut" && echo '{"test_accur' > "$work/cut/result.json"
 once quickstart quickstart
 once v5 fashion_mnist_v7 --network v5 --ema 0.9 --tta --cut-mix --rand-augment --clip 1 --preview
@@ -74,6 +77,15 @@ for again in '' --resume; do
     --seeds 1,5 $again > "$work/log" 2>&1 || { cat "$work/log"; fail "two ensembles ended with an error"; }
 done
 [ "$(grep -c 'Epoch 1/1' "$work/log")" = 0 ] || { cat "$work/log"; fail "finished members began anew"; }
+# Networks that were trained alone are tested together.
+for seed in 1 2; do
+  "$programs/fashion_mnist_v7" --data "$work/data" --out "$work/pair/seed-$seed" --network v5 --epochs 1 --seed $seed \
+    > "$work/log" 2>&1 || { cat "$work/log"; fail "a member ended with an error"; }
+done
+"$programs/fashion_mnist_v7" --data "$work/data" --out "$work/pair" --network v5 --epochs 1 --ensemble 2 --tta --resume \
+  > "$work/log" 2>&1 || { cat "$work/log"; fail "members trained alone were not tested together"; }
+[ "$(grep -c 'Epoch 1/1' "$work/log")" = 0 ] || { cat "$work/log"; fail "members trained alone began anew"; }
+grep -q '"test_accuracy_tta"' "$work/pair/result.json" || fail "no views of the pair"
 printf 'ensemble, seven runs: ok\n'
 
 # Training ends where nothing gets better, and --resume does not begin it again; --profile has its table.
@@ -85,6 +97,10 @@ for again in '' --resume; do
   grep -q '"what": "latency p95' "$work/early/result.json" || fail "no goals in result.json"
 done
 [ "$(grep -c 'Epoch ' "$work/log")" = 0 ] || { cat "$work/log"; fail "what had ended went on"; }
+# Epochs of small images are no reason to end.
+"$programs/fashion_mnist_budget" --network resnet12 --data "$work/data" --out "$work/patient" --epochs 8 --lr 1e-12 \
+  --patience 1 --small-epochs 3 > "$work/log" 2>&1 || { cat "$work/log"; fail "early stopping ended with an error"; }
+[ "$(wc -l < "$work/patient/history.csv")" -ge 6 ] || { cat "$work/log"; fail "it ended before its second full epoch"; }
 printf 'early stopping: ok\n'
 
 # Several runs and their table; those that are finished are not trained again.

@@ -47,7 +47,8 @@ void reset_resident_peak() {
 
 /// A few lines for people: what tensors, scratch memory and packed weights use, what lies ready to
 /// be used again, the high-water mark since the start or `reset_memory_peak`, what the system gave,
-/// and what the process has of the machine. Megabytes are 10^6 bytes.
+/// and what the process has of the machine, with its peak since `reset_resident_peak`. Megabytes are
+/// 10^6 bytes.
 template <class = void>
 std::string memory_report() {
   const auto pool = memory_statistics();
