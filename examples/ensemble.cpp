@@ -26,10 +26,9 @@ double sum(const std::vector<Json>& members, const char* key) {
 Json result_of(const Program& program, const EnsembleOutcome& ensemble,
                const std::vector<Json>& members) {
   auto result = members.at(0);
-  for (const char* of_one :
-       {"train_accuracy", "train_accuracy_low", "train_accuracy_high", "images_per_second",
-        "latency_ms", "goals", "test_accuracy_tta", "test_accuracy_tta_low",
-        "test_accuracy_tta_high", "worst_class", "class_accuracy", "class_accuracy_interval"}) {
+  for (const char* of_one : {"train_accuracy", "train_accuracy_low", "train_accuracy_high",
+                             "images_per_second", "latency_ms", "goals", "test_accuracy_tta",
+                             "test_accuracy_tta_low", "test_accuracy_tta_high"}) {
     result.erase(of_one);
   }
   result["command"] = program.command;

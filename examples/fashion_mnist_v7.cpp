@@ -88,10 +88,11 @@ int train_members(const Program& program, const examples::FashionMnist& options,
       tta = tinynet::train::evaluate(of_views.predictions());
       std::printf("with test-time augmentation %s\n", to_string(*tta).c_str());
     }
-    examples::write_ensemble(program, {.members = parts,
-                                       .test = ensemble.predictions(),
-                                       .tta = tta,
-                                       .test_set = options.recipe(program).test_set});
+    examples::write_ensemble(program,
+                             {.members = parts,
+                              .test = ensemble.predictions(),
+                              .tta = tta,
+                              .test_set = data::fashion_mnist(program.data, data::Split::test)});
   }
   compare_with_neighbours(program.out);
   return 0;
@@ -135,8 +136,10 @@ int main(int argc, char** argv) {
   }
   auto seeds = program.seeds;
   std::sort(seeds.begin(), seeds.end());
-  for (std::size_t i = 1; i < seeds.size(); ++i) {
-    if (seeds[i] - seeds[i - 1] >= static_cast<std::uint64_t>(members)) continue;
+  const auto shares = [&](std::uint64_t seed, std::uint64_t next) {
+    return next - seed < static_cast<std::uint64_t>(members);
+  };
+  if (std::adjacent_find(seeds.begin(), seeds.end(), shares) != seeds.end()) {
     std::fprintf(stderr,
                  "--seeds: ensembles of %lld must lie as far apart, or they share networks\n",
                  static_cast<long long>(members));
